@@ -1,0 +1,1 @@
+"""Connector manifests and where they are found. Knows no Airflow."""

@@ -1,0 +1,119 @@
+"""The connector manifest, `connector.yaml`: what a connector can do and what it needs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+"""A connector's name: lower case, a step's `use` starts with it."""
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+JsonSchema = dict[str, Any]
+
+SOURCES = r"^(login|password|host|port|schema|url|extra(\.[A-Za-z_][A-Za-z0-9_-]*)?)$"
+Source = Annotated[str, Field(pattern=SOURCES)]
+"""A place in an Airflow Connection. `url` is its scheme, host and port put together; `extra` the whole extra."""
+
+Size = Annotated[str, Field(pattern=r"^[1-9][0-9]*(k|m|g)$")]
+_UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class AuthMethod(_Model):
+    """One way to authenticate: which credential the function gets from which part of the Connection."""
+
+    title: str | None = None
+    required: dict[str, Source] = Field(default={}, description="credentials the method cannot do without")
+    optional: dict[str, Source] = Field(default={}, description="credentials handed over where they are set")
+
+
+class Function(_Model):
+    """A trigger or an action."""
+
+    title: str
+    description: str = ""
+    fields: dict[str, JsonSchema] = Field(
+        default={}, description="what a step may say under `with`: JSON Schema properties"
+    )
+    required: list[str] = Field(default=[], description="fields a step must set")
+    input: JsonSchema | None = Field(default=None, alias="in", description="schema of a message's data coming in")
+    output: JsonSchema | None = Field(default=None, alias="out", description="schema of a message's data going out")
+
+    @model_validator(mode="after")
+    def _required_fields_exist(self) -> Function:
+        unknown = sorted(set(self.required) - set(self.fields))
+        if unknown:
+            raise ValueError(f"`required` names {', '.join(unknown)}, which `fields` does not have")
+        return self
+
+
+class ResourceLimits(_Model):
+    """What one container of the connector may use, and how far it can be locked down."""
+
+    memory: Size = "512m"
+    cpus: Annotated[float, Field(gt=0, le=64)] = 1.0
+    pids: Annotated[int, Field(ge=1, le=32768)] = 256
+    message: Size = Field(default="32m", description="the largest single message")
+    read_only: bool = Field(default=False, description="works with a read-only root file system and a writable /tmp")
+    user: str | None = Field(
+        default=None, pattern=r"^[0-9]+(:[0-9]+)?$", description="numeric user and group; default: the image's own"
+    )
+
+
+class PythonProcess(_Model):
+    """How the `process` runtime runs the connector without an image."""
+
+    module: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", description="module in the connector's folder")
+    requirements: list[str] = []
+
+
+class Manifest(_Model):
+    """A connector."""
+
+    connector: Literal[1] = Field(description="version of the manifest's format")
+    name: Name
+    version: str = Field(pattern=r"^[0-9]+(\.[0-9]+){0,2}([.-][0-9A-Za-z]+)*$")
+    title: str
+    description: str = ""
+    icon: str | None = Field(default=None, description="an image file beside the manifest")
+    image: str = Field(min_length=1)
+    protocol: Literal["component"] = "component"
+    process: PythonProcess | None = None
+    auth: dict[str, AuthMethod] = Field(default={}, description="ways to authenticate; empty: none is needed")
+    triggers: dict[FunctionName, Function] = {}
+    actions: dict[FunctionName, Function] = {}
+    limits: ResourceLimits = ResourceLimits()
+
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _functions_are_unique(self) -> Manifest:
+        both = sorted(set(self.triggers) & set(self.actions))
+        if both:
+            raise ValueError(f"{', '.join(both)} is both a trigger and an action; give each its own name")
+        if not self.triggers and not self.actions:
+            raise ValueError("a connector needs a trigger or an action")
+        return self
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder the manifest was read from."""
+        return self._folder
+
+    def function(self, name: str) -> Function | None:
+        """Return the trigger or action of that name."""
+        return self.triggers.get(name) or self.actions.get(name)
+
+
+def size_in_bytes(size: str) -> int:
+    """Return the bytes of a size such as `512m`."""
+    match = re.fullmatch(r"([0-9]+)([kmg])", size)
+    if match is None:
+        raise ValueError(f"{size!r} is no size; write 64k, 512m or 2g")
+    return int(match[1]) * _UNITS[match[2]]

@@ -1,0 +1,113 @@
+"""The seam between a step and the place where its component runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+MIB = 1024 * 1024
+
+
+class RuntimeFailure(Exception):
+    """The runtime could not do its part (no engine, no image, no environment).
+
+    :param message: what happened, where, and what to do, for the task log
+    :param retry: whether another try may succeed
+    """
+
+    def __init__(self, message: str, *, retry: bool) -> None:
+        super().__init__(message)
+        self.retry = retry
+
+
+class OutputLimitExceeded(RuntimeFailure):
+    """The component wrote more than it may. Not retried: it would do so again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one component may use. Sizes in bytes."""
+
+    memory: int = 512 * MIB
+    cpus: float = 1.0
+    pids: int = 256
+    line: int = 32 * MIB
+    """The longest line of stdout: one event. A longer one ends the step."""
+    output: int = 16 * 1024 * MIB
+    """All of stdout. More ends the step."""
+    log: int = 16 * MIB
+    """All of stderr. More is dropped (and counted), not an error."""
+    log_line: int = 16 * 1024
+    """The longest stderr line; a longer one is cut."""
+    stop_grace: float = 5.0
+    """Seconds between the request to end and the kill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One start of a component.
+
+    :param image: the Docker image
+    :param arguments: what follows the image's entry point, such as `("run", "get")`
+    :param source: the connector's folder, for runtimes that run its code without an image
+    :param labels: find what a killed worker left behind; the same for every try of one task of one run
+    :param read_only: whether the component works with a read-only root file system
+    :param user: the numeric user to run as, `None` for the image's own
+    :param environment: plain settings, never a secret
+    """
+
+    image: str
+    arguments: Sequence[str]
+    source: Path | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    read_only: bool = False
+    user: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Running(ABC):
+    """A started component. It ends, and everything of it is removed, when its context ends."""
+
+    @abstractmethod
+    def lines(self) -> Iterator[tuple[Literal["stdout", "stderr"], bytes]]:
+        """Yield each line of stdout and stderr, without the newline, as it comes, until both are closed.
+
+        A last line without a newline counts as a line. Memory stays bounded by :class:`Limits`.
+
+        :raises OutputLimitExceeded: a stdout line or all of stdout is over its limit
+        """
+
+    @abstractmethod
+    def wait(self) -> int:
+        """Return the exit code; call it after :meth:`lines` is exhausted."""
+
+    @abstractmethod
+    def stop_feeding(self) -> None:
+        """Close stdin after the line being written; the component sees the end of its input."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End the component: ask, wait `stop_grace`, kill. Safe from another thread or a signal handler, and twice."""
+
+
+class Runtime(ABC):
+    """A place to run components in."""
+
+    @abstractmethod
+    def start(self, job: Job, feed: Iterable[bytes]) -> AbstractContextManager[Running]:
+        """Start a component and feed it from `feed` in the background until `feed` ends, then close its stdin.
+
+        What an earlier try of the same task left behind (same labels) is removed first. A component that closes
+        its stdin early is no error. An exception raised by `feed` is raised by :meth:`Running.lines`.
+        The component is gone when the context ends, however it ends.
+
+        :raises RuntimeFailure: the component could not be started
+        """
