@@ -1,0 +1,87 @@
+"""The decorators: which functions a connector has, and its command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from flowmate_connector.context import Context
+from flowmate_connector.message import Message
+
+TriggerFunction = Callable[[Context], Any]
+ActionFunction = Callable[[Context, Message], Any]
+BatchFunction = Callable[[Context, Iterator[Message]], Any]
+CheckFunction = Callable[[Context], Any]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Function:
+    """One function of a connector and how it is called.
+
+    :param kind: `trigger` is called once, `action` once a message, `batch` once with all messages
+    """
+
+    name: str
+    kind: Literal["trigger", "action", "batch"]
+    call: Callable[..., Any]
+
+
+class Connector:
+    """A connector: register functions with its decorators, then call :meth:`main`.
+
+    A function returns one result or yields several. A result is the data of a message (any JSON value), a
+    :class:`Message`, or None for nothing.
+
+    :param name: the connector's name, as in its manifest
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.functions: dict[str, Function] = {}
+        self.checker: CheckFunction | None = None
+
+    def trigger(self, name: str) -> Callable[[F], F]:
+        """Register a function that pulls data: `def f(ctx)`.
+
+        :raises ValueError: the connector has a function of that name
+        """
+        return self._register(name, "trigger")
+
+    def action(self, name: str, *, batch: bool = False) -> Callable[[F], F]:
+        """Register a function that takes messages: `def f(ctx, message)`.
+
+        Data that it returns is emitted under the id of the message it was called with, with its metadata and
+        passthrough; a :class:`Message` is emitted as it is.
+
+        :param batch: call it once, `def f(ctx, messages)`, with an iterator that reads as it goes
+        :raises ValueError: the connector has a function of that name
+        """
+        return self._register(name, "batch" if batch else "action")
+
+    def check(self, function: CheckFunction) -> CheckFunction:
+        """Register the function that tries the credentials; it raises ConfigError when they are wrong."""
+        self.checker = function
+        return function
+
+    def main(self, arguments: Sequence[str] | None = None) -> None:
+        """Do what the command line says and exit.
+
+        :param arguments: instead of the command line
+        :raises SystemExit: always
+        """
+        from flowmate_connector.runner import run
+
+        sys.exit(run(self, list(sys.argv[1:] if arguments is None else arguments)))
+
+    def _register(self, name: str, kind: Literal["trigger", "action", "batch"]) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            if name in self.functions:
+                raise ValueError(f"connector {self.name} has two functions named {name}")
+            self.functions[name] = Function(name, kind, function)
+            return function
+
+        return register

@@ -1,0 +1,168 @@
+"""One run of a connector: from its arguments to its exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from flowmate_connector.channel import Channel
+from flowmate_connector.context import Context
+from flowmate_connector.errors import (
+    EXIT_TERMINATED,
+    ConfigError,
+    ConnectorError,
+    Ended,
+    MessageError,
+    exit_code,
+)
+from flowmate_connector.manifest import load_manifest
+from flowmate_connector.message import Message
+
+if TYPE_CHECKING:
+    from flowmate_connector.connector import Connector, Function
+
+USAGE = "run FUNCTION, check or describe"
+
+
+def run(connector: Connector, arguments: list[str]) -> int:
+    """Do what the arguments say and return the exit code; takes over stdin, stdout and SIGTERM."""
+    channel = Channel.take_over()
+    signal.signal(signal.SIGTERM, _terminate)
+    context = Context(connector.name, {}, channel.output)
+    try:
+        try:
+            _dispatch(connector, arguments, channel)
+        except ConnectorError as error:
+            context.send_error(error.text, error.failure_type)
+            code = exit_code(error.failure_type)
+        except Exception as error:
+            _print_traceback(error)
+            context.send_error(_describe(error), "system")
+            code = exit_code("system")
+        else:
+            code = 0
+        channel.output.close()
+    except Ended as end:
+        code = end.code
+        if code != EXIT_TERMINATED:
+            channel.output.close()
+    return code
+
+
+def _dispatch(connector: Connector, arguments: list[str], channel: Channel) -> None:
+    verb = arguments[0] if arguments else ""
+    if verb == "run" and len(arguments) == 2:
+        _run_function(connector, arguments[1], channel)
+    elif verb == "check" and len(arguments) == 1:
+        _check(connector, channel)
+    elif verb == "describe" and len(arguments) == 1:
+        channel.output.send(load_manifest())
+    else:
+        raise ConfigError(
+            f"{connector.name} does not know {' '.join(arguments)!r}; it does {USAGE}"
+        )
+
+
+def _run_function(connector: Connector, name: str, channel: Channel) -> None:
+    function = connector.functions.get(name)
+    if function is None:
+        known = ", ".join(connector.functions) or "none"
+        raise ConfigError(f"connector {connector.name} has no function {name}; its functions: {known}")
+    context = _read_context(connector, channel)
+    if function.kind == "action":
+        for message in _messages(channel):
+            _process(context, function, message)
+    else:
+        arguments = (context,) if function.kind == "trigger" else (context, _messages(channel))
+        for result in _results(function.call(*arguments)):
+            context.emit(result if isinstance(result, Message) else Message(result))
+    context.flush_progress()
+
+
+def _process(context: Context, function: Function, message: Message) -> None:
+    try:
+        for result in _results(function.call(context, message)):
+            context.emit(result if isinstance(result, Message) else message.reply(result))
+    except ConfigError as error:
+        context.send_error(error.text, error.failure_type, message.id)
+        raise Ended(exit_code(error.failure_type)) from None
+    except ConnectorError as error:
+        context.error(message, error.text, error.failure_type)
+    except Exception as error:
+        _print_traceback(error)
+        context.error(message, _describe(error))
+
+
+def _check(connector: Connector, channel: Channel) -> None:
+    context = _read_context(connector, channel)
+    if connector.checker is None:
+        context.log("info", f"Connector {connector.name} has no check of its own.")
+        return
+    answer = connector.checker(context)
+    context.log("info", answer if isinstance(answer, str) else "The credentials work.")
+
+
+def _read_context(connector: Connector, channel: Channel) -> Context:
+    line = _parse(next(channel.lines(), b""), "CONFIG")
+    if not all(isinstance(line.get(key) or {}, dict) for key in ("config", "credentials", "context")):
+        raise ConfigError("config, credentials and context of the CONFIG line must be objects")
+    return Context(connector.name, line, channel.output)
+
+
+def _messages(channel: Channel) -> Iterator[Message]:
+    for line in channel.lines():
+        if not line.isspace():
+            message = _parse(line, "MESSAGE").get("message")
+            if not isinstance(message, dict):
+                raise MessageError("a MESSAGE line of the input has no object `message`")
+            yield Message.from_json(message)
+
+
+def _parse(line: bytes, kind: str) -> dict[str, Any]:
+    # Nothing of the line goes into the text: it may hold credentials.
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict) and value.get("type") == kind:
+        return value
+    if kind == "CONFIG":
+        raise ConfigError("the first line of the input must be a CONFIG line: " + _state_of(line, value))
+    raise MessageError(f"a line of the input is no {kind} line: " + _state_of(line, value))
+
+
+def _state_of(line: bytes, value: Any | None) -> str:
+    if not line:
+        return "the input is empty"
+    return "it is not a JSON object" if not isinstance(value, dict) else "its `type` is another"
+
+
+def _results(result: Any) -> Iterator[Any]:
+    if result is None:
+        return
+    if not hasattr(result, "__next__"):
+        yield result
+        return
+    with contextlib.closing(result) if hasattr(result, "close") else contextlib.nullcontext():
+        yield from (item for item in result if item is not None)
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _print_traceback(error: Exception) -> None:
+    # The first frames are the SDK's own and say nothing to the author.
+    with contextlib.suppress(OSError):
+        traceback.print_exception(type(error), error, error.__traceback__)
+        sys.stderr.flush()
+
+
+def _terminate(signum: int, _frame: Any) -> NoReturn:
+    signal.signal(signum, signal.SIG_DFL)
+    raise Ended(EXIT_TERMINATED)
