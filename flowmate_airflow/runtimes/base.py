@@ -7,9 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from flowmate_airflow.catalog.manifest import PythonProcess
+
+Stream: TypeAlias = Literal["stdout", "stderr"]
 
 MIB = 1024 * 1024
+
+
+class Log(Protocol):
+    """What a runtime needs of a logger: the standard library's and Airflow's own both fit."""
+
+    def info(self, msg: str, /, *args: object) -> object: ...
+    def warning(self, msg: str, /, *args: object) -> object: ...
 
 
 class RuntimeFailure(Exception):
@@ -57,7 +69,9 @@ class Job:
     :param image: the Docker image
     :param arguments: what follows the image's entry point, such as `("run", "get")`
     :param source: the connector's folder, for runtimes that run its code without an image
-    :param labels: find what a killed worker left behind; the same for every try of one task of one run
+    :param process: how to run that code; None: the connector needs an image
+    :param labels: find what a killed worker left behind; the same for every try of one task of one run, and
+        for nothing else. Without labels nothing is looked for
     :param read_only: whether the component works with a read-only root file system
     :param user: the numeric user to run as, `None` for the image's own
     :param environment: plain settings, never a secret
@@ -66,6 +80,7 @@ class Job:
     image: str
     arguments: Sequence[str]
     source: Path | None = None
+    process: PythonProcess | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     read_only: bool = False
@@ -77,25 +92,39 @@ class Running(ABC):
     """A started component. It ends, and everything of it is removed, when its context ends."""
 
     @abstractmethod
-    def lines(self) -> Iterator[tuple[Literal["stdout", "stderr"], bytes]]:
+    def lines(self) -> Iterator[tuple[Stream, bytes]]:
         """Yield each line of stdout and stderr, without the newline, as it comes, until both are closed.
 
         A last line without a newline counts as a line. Memory stays bounded by :class:`Limits`.
 
         :raises OutputLimitExceeded: a stdout line or all of stdout is over its limit
+        :raises RuntimeFailure: the output broke off although the component did not end
         """
 
     @abstractmethod
     def wait(self) -> int:
-        """Return the exit code; call it after :meth:`lines` is exhausted."""
+        """Return the exit code; call it after :meth:`lines` is exhausted.
+
+        :raises RuntimeFailure: the runtime no longer knows how the component ended
+        """
+
+    @abstractmethod
+    def explain_exit(self) -> str | None:
+        """Return why the component ended, for the task log, where the runtime knows more than the code.
+
+        Call it after :meth:`wait`. Known are: out of memory, a signal, :meth:`stop`. None: nothing to add.
+        """
 
     @abstractmethod
     def stop_feeding(self) -> None:
-        """Close stdin after the line being written; the component sees the end of its input."""
+        """Close stdin after the line being written: the component sees the end of its input. Safe twice."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End the component: ask, wait `stop_grace`, kill. Safe from another thread or a signal handler, and twice."""
+        """End the component: ask, wait `stop_grace`, kill. Then :meth:`lines` ends.
+
+        Returns when the component has ended. Safe from another thread or a signal handler, and twice.
+        """
 
 
 class Runtime(ABC):
@@ -103,10 +132,11 @@ class Runtime(ABC):
 
     @abstractmethod
     def start(self, job: Job, feed: Iterable[bytes]) -> AbstractContextManager[Running]:
-        """Start a component and feed it from `feed` in the background until `feed` ends, then close its stdin.
+        """Start a component, feed it from `feed` in the background until that ends, then close its stdin.
 
-        What an earlier try of the same task left behind (same labels) is removed first. A component that closes
-        its stdin early is no error. An exception raised by `feed` is raised by :meth:`Running.lines`.
+        What an earlier try of the same task left behind (same labels) is removed first. A component that
+        closes its stdin early is no error. An exception raised by `feed` is raised by :meth:`Running.lines`.
+        When `feed` raises, the component is killed, so that it can't take half its input for all of it.
         The component is gone when the context ends, however it ends.
 
         :raises RuntimeFailure: the component could not be started
