@@ -164,7 +164,9 @@ class Client:
             states_now = {task: found["state"] for task, found in self.task_instances(dag_id, run_id).items()}
             raise AirflowTrouble(f"{error}; its tasks: {states_now}") from None
 
-    def run(self, dag_id: str, conf: Mapping[str, Any] | None = None, timeout: float = 120) -> tuple[str, str]:
+    def run(
+        self, dag_id: str, conf: Mapping[str, Any] | None = None, timeout: float = 120
+    ) -> tuple[str, str]:
         """Start a run, wait for its end and return its id and its state."""
         run_id = self.trigger(dag_id, conf)
         return run_id, self.wait_for_run(dag_id, run_id, timeout)

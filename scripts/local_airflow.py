@@ -72,7 +72,7 @@ class LocalAirflow:
                 "simple_auth_manager_passwords_file": self.home / "passwords.json",
                 "min_serialized_dag_update_interval": 0,
             },
-            # The scheduler and the API server write at the same time: SQLite must wait for its lock, not give up.
+            # Scheduler and API server write at the same time: SQLite must wait for its lock, not give up.
             "database": {"sql_alchemy_conn": f"sqlite:///{self.home / 'airflow.db'}?timeout=60"},
             "api": {"host": "127.0.0.1", "port": self.port, "base_url": self.url, "workers": 1},
             "api_auth": {"jwt_secret": secrets.token_hex(32)},
@@ -84,7 +84,10 @@ class LocalAirflow:
                 "parsing_processes": 1,
             },
             # Nobody fetches logs over HTTP here, but both servers start: on ports that are theirs alone.
-            "logging": {"worker_log_server_port": worker_log_port, "trigger_log_server_port": trigger_log_port},
+            "logging": {
+                "worker_log_server_port": worker_log_port,
+                "trigger_log_server_port": trigger_log_port,
+            },
         }
         settings = {
             f"AIRFLOW__{section.upper()}__{key.upper()}": str(value)
@@ -93,7 +96,13 @@ class LocalAirflow:
         }
         # `airflow standalone` and subprocesses of tasks look for the commands of this environment.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        return {"AIRFLOW_HOME": str(self.home), "PATH": path, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", **settings}
+        return {
+            "AIRFLOW_HOME": str(self.home),
+            "PATH": path,
+            "NO_COLOR": "1",
+            "PYTHONUNBUFFERED": "1",
+            **settings,
+        }
 
     def start(self, timeout: float = 180) -> Client:
         """Create the database, start all processes and wait until each one reports that it is healthy.
@@ -164,8 +173,13 @@ class LocalAirflow:
 
     def stop(self, grace: float = 20) -> None:
         """End every process: ask each one, wait up to `grace` seconds for all, then kill what is left."""
-        for process in self._processes.values():
-            _signal_group(process, signal.SIGINT if "standalone" in process.args else signal.SIGTERM)
+        for component, process in self._processes.items():
+            if component == "standalone":
+                process.send_signal(
+                    signal.SIGINT
+                )  # it ends its children itself, and hangs if they end before
+            else:
+                _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + grace
         for process in self._processes.values():
             _end_group(process, max(0.0, deadline - time.monotonic()))
