@@ -1,0 +1,1 @@
+"""The connector `http`: any JSON API."""
