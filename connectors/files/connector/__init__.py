@@ -1,0 +1,1 @@
+"""The connector `files`: CSV, JSON Lines and JSON files."""

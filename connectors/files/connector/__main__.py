@@ -1,0 +1,5 @@
+"""Starts the connector: `python -m connector run read`."""
+
+from .functions import connector
+
+connector.main()
