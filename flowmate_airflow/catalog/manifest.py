@@ -85,6 +85,10 @@ class Manifest(_Model):
     image: str = Field(min_length=1)
     protocol: Literal["component"] = "component"
     process: PythonProcess | None = None
+    files: bool = Field(
+        default=False,
+        description="reads or writes files: it gets the folder `[flowmate] files_folder`, in containers as /data",
+    )
     auth: dict[str, AuthMethod] = Field(default={}, description="ways to authenticate; empty: none is needed")
     triggers: dict[FunctionName, Function] = {}
     actions: dict[FunctionName, Function] = {}

@@ -101,8 +101,9 @@ def _error(value: dict[str, Any]) -> Event:
     if failure_type not in FAILURE_TYPES:
         raise ProtocolError(f"an ERROR line has the failure_type {failure_type!r}, not one of {FAILURE_TYPES}")
     message_id = value.get("id")
-    return ErrorEvent(str(value.get("message", "no reason given")), failure_type,
-                      None if message_id is None else str(message_id))
+    return ErrorEvent(
+        str(value.get("message", "no reason given")), failure_type, None if message_id is None else str(message_id)
+    )
 
 
 def _log(value: dict[str, Any]) -> Event:

@@ -1,0 +1,1 @@
+"""From Airflow's Connections to what a connector's function gets as credentials."""

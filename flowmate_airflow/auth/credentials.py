@@ -1,0 +1,116 @@
+"""A Connection's parts under the names that a connector's manifest declares."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowmate_airflow.catalog.manifest import AuthMethod, Manifest
+from flowmate_airflow.steps.errors import ConfigFailure
+
+METHOD_KEY = "auth"
+"""The key of a Connection's extra that picks one of a connector's ways to authenticate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The parts of an Airflow Connection, as Airflow names them. Never shown: it holds secrets."""
+
+    conn_id: str
+    login: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    host: str | None = field(default=None, repr=False)
+    port: int | None = field(default=None, repr=False)
+    schema: str | None = field(default=None, repr=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def part(self, source: str) -> Any:
+        """Return a part by its name in a manifest, such as `password` or `extra.token`; None when it is not set."""
+        if source == "url":
+            return self._url()
+        if source.startswith("extra."):
+            return self.extra.get(source.removeprefix("extra."))
+        value = getattr(self, source)
+        return dict(value) if source == "extra" else value
+
+    def _url(self) -> str | None:
+        if not self.host:
+            return None
+        host = self.host if "://" in self.host else f"{self.schema or 'https'}://{self.host}"
+        head, separator, path = host.partition("://")
+        name, slash, rest = path.partition("/")
+        port = f":{self.port}" if self.port and ":" not in name.rpartition("]")[2] else ""
+        return f"{head}{separator}{name}{port}{slash}{rest}"
+
+
+def credentials_for(manifest: Manifest, account: Account | None, step: str) -> dict[str, Any]:
+    """Return what the connector's function gets as credentials; `auth` names the method.
+
+    The method is the one that the Connection's extra names under `auth`, else the one that uses most of what the
+    Connection has, else the first of the manifest.
+
+    :param account: the Connection, or None when the step names none
+    :param step: the step's id, for errors
+    :raises ConfigFailure: no method of the connector fits the Connection
+    """
+    if account is None or not manifest.auth:
+        return {}
+    name = _method(manifest, account, step)
+    method = manifest.auth[name]
+    return {METHOD_KEY: name, **_values(method.optional, account), **_values(method.required, account)}
+
+
+def _method(manifest: Manifest, account: Account, step: str) -> str:
+    asked = account.extra.get(METHOD_KEY)
+    if asked is not None and asked not in manifest.auth:
+        raise ConfigFailure(
+            f"the Connection `{account.conn_id}` of step `{step}` asks for the auth method {asked!r} in its extra; "
+            f"`{manifest.name}` has {', '.join(manifest.auth)}"
+        )
+    candidates = [asked] if asked is not None else list(manifest.auth)
+    fitting = [name for name in candidates if not _missing(manifest.auth[name], account)]
+    if not fitting:
+        wanted = "; ".join(f"{name} needs {', '.join(manifest.auth[name].required.values())}" for name in candidates)
+        raise ConfigFailure(
+            f"the Connection `{account.conn_id}` of step `{step}` lacks what `{manifest.name}` needs: {wanted}. "
+            f"Set it with `airflow connections` or in Airflow's UI under Admin, Connections"
+        )
+    return max(fitting, key=lambda name: len(manifest.auth[name].required))
+
+
+def _missing(method: AuthMethod, account: Account) -> list[str]:
+    return [source for source in method.required.values() if account.part(source) in (None, "")]
+
+
+def _values(names: Mapping[str, str], account: Account) -> dict[str, Any]:
+    values = {name: account.part(source) for name, source in names.items()}
+    return {name: value for name, value in values.items() if value not in (None, "")}
+
+
+def secrets_of(account: Account | None) -> Iterator[str]:
+    """Yield every text that must not turn up in a log: the secrets, their lines, and the forms they are sent in."""
+    if account is None:
+        return
+    secrets = [account.password, *_texts(account.extra)]
+    for secret in secrets:
+        if not secret or len(secret) < 5:
+            continue
+        yield secret
+        lines = secret.split("\n")
+        if len(lines) > 1:  # a key of many lines reaches the log line by line
+            yield from (line for line in lines if len(line) >= 16)
+    if account.login and account.password:
+        yield base64.b64encode(f"{account.login}:{account.password}".encode()).decode()
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for child in value.values():
+            yield from _texts(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _texts(child)
+    elif isinstance(value, str):
+        yield value

@@ -1,0 +1,1 @@
+"""Messages, and how a batch of them goes from step to step. Knows no Airflow but its ObjectStoragePath."""

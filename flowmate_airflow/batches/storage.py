@@ -1,0 +1,51 @@
+"""Where the files of large batches lie: a shared folder, or an object storage by URL."""
+
+from __future__ import annotations
+
+import re
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+
+_URL = re.compile(r"^[a-z][a-z0-9+.-]*://")
+
+
+class Storage:
+    """The place of one step's batch file.
+
+    :param base: a folder or a URL, `[flowmate] batch_url`
+    :param parts: what makes the place unique: flow, run, step, map index
+    :param attempt: the number of the try, so that a retry never writes where a reader may still read
+    """
+
+    def __init__(self, base: str, parts: tuple[str, ...], attempt: int) -> None:
+        folder = "/".join(quote(part, safe="+=@,").replace("..", "%2E%2E") for part in parts)
+        self.href = f"{base.rstrip('/')}/{folder}/{attempt}.jsonl.gz"
+
+    def open_write(self) -> AbstractContextManager[IO[bytes]]:
+        """Return the file opened for writing; its folder is made."""
+        path = _path(self.href)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened: AbstractContextManager[IO[bytes]] = path.open("wb")
+        return opened
+
+    def remove(self) -> None:
+        """Remove the file if it is there."""
+        with suppress(OSError):
+            _path(self.href).unlink()
+
+
+def open_read(href: str) -> AbstractContextManager[IO[bytes]]:
+    """Return a batch file opened for reading."""
+    opened: AbstractContextManager[IO[bytes]] = _path(href).open("rb")
+    return opened
+
+
+def _path(href: str) -> Any:
+    """Return a path object; only a URL needs Airflow's ObjectStoragePath, which knows its connections."""
+    if not _URL.match(href):
+        return Path(href)
+    from airflow.sdk import ObjectStoragePath
+
+    return ObjectStoragePath(href)

@@ -1,0 +1,1 @@
+"""A flow becomes a neutral graph, the graph a DAG."""

@@ -1,0 +1,132 @@
+"""A flow as a graph: every default filled in, every connector found. Knows no Airflow, so that the command line can
+show and run it too."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import yaml
+
+from flowmate_airflow.catalog.catalog import Catalog
+from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.flows.load import LoadedFlow
+from flowmate_airflow.flows.models import Flow, MapStep, StepOptions, UseStep
+
+DEFAULTS: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay": timedelta(seconds=30),
+    "max_retry_delay": timedelta(minutes=10),
+    "timeout": None,
+    "pool": None,
+    "pool_slots": 1,
+    "priority": 1,
+}
+"""A step's options where neither the step nor the flow's `defaults` sets them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One step.
+
+    :param needs: the ids of the steps whose messages it gets, in order
+    :param options: the options of :data:`DEFAULTS`, resolved
+    :param connector: the manifest of a `use` step's connector
+    :param text: the step's own YAML
+    """
+
+    step: UseStep | MapStep
+    needs: tuple[str, ...]
+    options: dict[str, Any]
+    connector: Manifest | None
+    text: str
+
+    @property
+    def id(self) -> str:
+        """The step's id."""
+        return self.step.id
+
+
+@dataclass(frozen=True, slots=True)
+class FlowGraph:
+    """A flow, ready to become a DAG or to be run. Its nodes are in the order of the file."""
+
+    flow_id: str
+    loaded: LoadedFlow
+    nodes: tuple[Node, ...]
+
+    @property
+    def flow(self) -> Flow:
+        """The flow as it was written."""
+        return self.loaded.flow
+
+    def in_order(self) -> list[Node]:
+        """Return the nodes so that each comes after what it needs; the file's order where that leaves a choice."""
+        waiting = list(self.nodes)
+        placed: set[str] = set()
+        ordered = []
+        while waiting:
+            ready = next(node for node in waiting if placed.issuperset(node.needs))
+            waiting.remove(ready)
+            placed.add(ready.id)
+            ordered.append(ready)
+        return ordered
+
+
+def build_graph(loaded: LoadedFlow, catalog: Catalog) -> FlowGraph:
+    """Return the graph of a flow that has passed its checks."""
+    flow = loaded.flow
+    texts = _step_texts(loaded)
+    nodes = []
+    for index, step in enumerate(flow.steps):
+        manifest = catalog.get(step.connector) if isinstance(step, UseStep) else None
+        nodes.append(
+            Node(
+                step=step,
+                needs=tuple(flow.needs(index)),
+                options={name: _option(flow, step, name) for name in DEFAULTS},
+                connector=manifest if isinstance(manifest, Manifest) else None,
+                text=texts[index],
+            )
+        )
+    return FlowGraph(loaded.flow_id, loaded, tuple(nodes))
+
+
+def _option(flow: Flow, step: StepOptions, name: str) -> Any:
+    value = flow.option(step, name)
+    return DEFAULTS[name] if value is None else value
+
+
+_STEPS = re.compile(r"^steps:[ \t]*(?:#.*)?\n", re.MULTILINE)
+_ITEM = re.compile(r"^( *)- ", re.MULTILINE)
+
+
+def _step_texts(loaded: LoadedFlow) -> list[str]:
+    """Return each step's YAML: cut out of the text where the steps stand as a plain list, else written anew."""
+    count = len(loaded.flow.steps)
+    start = _STEPS.search(loaded.text)
+    first = _ITEM.search(loaded.text, start.end()) if start else None
+    if first is not None:
+        indent = first[1]
+        starts = [m.start() for m in re.finditer(rf"^{indent}- ", loaded.text[first.start() :], re.MULTILINE)]
+        end = re.compile(rf"^(?!{indent}[ -]|\s*(?:#|$)).", re.MULTILINE).search(loaded.text, first.start())
+        body = loaded.text[first.start() : end.start() if end else len(loaded.text)]
+        starts = [place for place in starts if place < len(body)]
+        if len(starts) == count:
+            edges = [*starts, len(body)]
+            return [_dedent(body[a:b], len(indent)) for a, b in zip(edges, edges[1:], strict=False)]
+    return [
+        yaml.dump(
+            step.model_dump(mode="json", by_alias=True, exclude_unset=True),
+            Dumper=yaml.CSafeDumper,
+            sort_keys=False,
+            allow_unicode=True,
+        )
+        for step in loaded.flow.steps
+    ]
+
+
+def _dedent(text: str, indent: int) -> str:
+    return "\n".join(line[indent + 2 :] for line in text.rstrip().split("\n")) + "\n"

@@ -1,0 +1,120 @@
+"""What `dags/flowmate.py` calls: all flows below its folder, as DAGs."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowmate_airflow.build.graph import build_graph
+from flowmate_airflow.catalog.catalog import Catalog, configured_catalog
+from flowmate_airflow.flows.errors import FlowFileError, Problem
+from flowmate_airflow.flows.folder import find_yaml_files
+from flowmate_airflow.flows.load import LoadedFlow, load_flow
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+log = logging.getLogger(__name__)
+
+
+def load_flows(loader_file: str) -> dict[str, DAG]:
+    """Return the DAG of every flow below the loader's folder, by dag_id.
+
+    A broken flow becomes an import error of its own file. When Airflow starts one task, only that task's flow is
+    read and built.
+
+    :param loader_file: the loader's `__file__`
+    """
+    from airflow.sdk import get_parsing_context
+    from airflow.sdk.configuration import conf
+
+    started = time.monotonic()
+    folder = Path(loader_file).resolve().parent
+    syntax = conf.get("core", "dag_ignore_file_syntax", fallback="glob")
+    files = find_yaml_files(folder, syntax=syntax)
+    catalog = configured_catalog()
+    wanted = get_parsing_context().dag_id
+    if wanted is not None:
+        return _load_one(wanted, files, catalog)
+    dags = _load_all(folder, files, catalog)
+    log.info("FlowMate read %d flows below %s in %.2f seconds", len(dags), folder, time.monotonic() - started)
+    return dags
+
+
+def check_files(files: list[Path], catalog: Catalog, root: Path) -> tuple[list[LoadedFlow], dict[str, FlowFileError]]:
+    """Return the flows that are right, and the errors of those that are not by their file.
+
+    :param root: problems name files relative to it
+    """
+    flows: dict[str, list[LoadedFlow]] = defaultdict(list)
+    errors: dict[str, FlowFileError] = {}
+    for path in files:
+        name = path.relative_to(root).as_posix()
+        try:
+            loaded = load_flow(path, catalog, name=name)
+        except FlowFileError as error:
+            errors[name] = error
+        except OSError as error:
+            errors[name] = FlowFileError([Problem(f"the file cannot be read: {error.strerror}", name)])
+        else:
+            if loaded is not None:
+                flows[loaded.flow_id].append(loaded)
+    for flow_id, same in flows.items():
+        if len(same) > 1:
+            errors.update(_taken_twice(flow_id, same, root))
+    return [same[0] for same in flows.values() if len(same) == 1], errors
+
+
+def _taken_twice(flow_id: str, same: list[LoadedFlow], root: Path) -> dict[str, FlowFileError]:
+    names = [loaded.path.relative_to(root).as_posix() for loaded in same]
+    errors = {}
+    for name, loaded in zip(names, same, strict=True):
+        others = ", ".join(other for other in names if other != name)
+        lines = loaded.text.splitlines()
+        line = next((number for number, text in enumerate(lines, 1) if re.match(r"""["']?id["']?\s*:""", text)), 1)
+        problem = Problem(
+            f"the flow id `{flow_id}` is taken twice, also in {others}",
+            name,
+            line,
+            1,
+            lines[line - 1],
+            hint="give each flow an `id:` of its own",
+        )
+        errors[name] = FlowFileError([problem])
+    return errors
+
+
+def _load_all(folder: Path, files: list[Path], catalog: Catalog) -> dict[str, DAG]:
+    from flowmate_airflow.build.broken import BrokenFlow
+    from flowmate_airflow.build.dag import build_dag
+
+    flows, errors = check_files(files, catalog, folder)
+    dags: dict[str, DAG] = {loaded.flow_id: build_dag(build_graph(loaded, catalog)) for loaded in flows}
+    for name, error in sorted(errors.items()):
+        key = f"broken.{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+        dags[key] = BrokenFlow(key, name, error)
+    return dags
+
+
+def _load_one(dag_id: str, files: list[Path], catalog: Catalog) -> dict[str, DAG]:
+    """Return the one flow of that id: the file of that name is tried first, then those that mention the id at all."""
+    from flowmate_airflow.build.dag import build_dag
+
+    named = [path for path in files if path.stem == dag_id]
+    mention = dag_id.encode()
+    for tried in (named, (path for path in files if path.stem != dag_id and mention in path.read_bytes()), files):
+        for path in tried:
+            try:
+                loaded = load_flow(path, catalog)
+            except (FlowFileError, OSError) as error:
+                log.debug("not the flow %s, or broken: %s: %s", dag_id, path, error)
+                continue
+            if loaded is not None and loaded.flow_id == dag_id:
+                return {dag_id: build_dag(build_graph(loaded, catalog))}
+    log.error("there is no flow `%s` below the dags folder; it was removed, renamed or broken", dag_id)
+    return {}

@@ -1,0 +1,69 @@
+"""Reading a connector's manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from flowmate_airflow.catalog.manifest import AuthMethod, Function, Manifest, PythonProcess, ResourceLimits
+from flowmate_airflow.flows.errors import FlowFileError, Problem
+from flowmate_airflow.flows.positions import SourceMap
+from flowmate_airflow.flows.schemas import schema_problem
+from flowmate_airflow.flows.validation import problems_of
+from flowmate_airflow.flows.yamltext import parse
+
+
+class ManifestError(FlowFileError):
+    """A manifest that cannot be used; carries every problem found in it."""
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the connector that a `connector.yaml` describes.
+
+    :raises ManifestError: it has problems
+    :raises OSError: it cannot be read
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ManifestError([Problem("the file is not UTF-8", str(path), hint="save it as UTF-8")]) from None
+    source = SourceMap(str(path), text)
+    result = parse(text)
+    if result.problems:
+        raise ManifestError(source.text_problem(problem) for problem in result.problems)
+    try:
+        manifest = Manifest.model_validate(result.value)
+    except ValidationError as error:
+        raise ManifestError(problems_of(error, source, _known_keys)) from None
+    problems = list(_schema_problems(manifest, source))
+    if problems:
+        raise ManifestError(problems)
+    manifest._folder = path.parent
+    return manifest
+
+
+def _schema_problems(manifest: Manifest, source: SourceMap) -> list[Problem]:
+    found = []
+    for kind, functions in (("triggers", manifest.triggers), ("actions", manifest.actions)):
+        for name, function in functions.items():
+            schemas: dict[tuple[str, ...], Any] = {("fields", field): schema for field, schema in function.fields.items()}
+            schemas |= {(key,): value for key, value in (("in", function.input), ("out", function.output)) if value}
+            for path, schema in schemas.items():
+                wrong = schema_problem(schema)
+                if wrong:
+                    found.append(source.problem(f"not a JSON Schema: {wrong}", (kind, name, *path), at="key"))
+    return found
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    models: dict[str, type[BaseModel]] = {
+        "triggers": Function,
+        "actions": Function,
+        "auth": AuthMethod,
+        "limits": ResourceLimits,
+        "process": PythonProcess,
+    }
+    model = models.get(str(location[0]), Manifest) if location else Manifest
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,116 @@
+"""The two expression languages of a flow, checked before anything runs: Jinja for a run, JSONata for a message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jlens
+
+from flowmate_airflow.flows.errors import did_you_mean
+
+JINJA = re.compile(r"\{\{|\{%|\{#")
+
+RUN_NAMES = frozenset(
+    ["dag", "dag_run", "data_interval_end", "data_interval_start", "ds", "ds_nodash", "inlets", "logical_date", "macros", "outlets", "params", "prev_data_interval_end_success", "prev_data_interval_start_success", "prev_end_date_success", "prev_start_date_success", "run_id", "start_date", "task", "task_instance", "task_instance_key_str", "ti", "triggering_asset_events", "ts", "ts_nodash", "ts_nodash_with_tz", "var"]
+)
+"""What a template may name: Airflow's template variables, but for `conn` (credentials come by `connection:`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionProblem:
+    """What is wrong with an expression; `offset` is its place in the expression's text, when known."""
+
+    message: str
+    hint: str | None = None
+    offset: int | None = None
+
+
+def is_template(value: Any) -> bool:
+    """Whether a value of `with` is text that Jinja will render."""
+    return isinstance(value, str) and JINJA.search(value) is not None
+
+
+def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield each leaf of nested dicts and lists with its path."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from leaves(child, (*path, key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from leaves(child, (*path, index))
+    else:
+        yield path, value
+
+
+def check_jsonata(source: str) -> ExpressionProblem | None:
+    """Return what is wrong with a JSONata expression, or None."""
+    try:
+        compile_jsonata(source)
+    except jlens.JlensError as error:
+        position = getattr(error, "position", None)
+        offset = max(0, min(position - 1, len(source) - 1)) if isinstance(position, int) else None
+        return ExpressionProblem(f"not valid JSONata: {error}", "the language is described at docs.jsonata.org", offset)
+    return None
+
+
+@lru_cache(maxsize=4096)
+def compile_jsonata(source: str) -> jlens.Expression:
+    """Return a compiled expression.
+
+    :raises jlens.JlensError: its syntax is wrong
+    """
+    return jlens.Expression(source)
+
+
+def check_jinja(source: str, params: Mapping[str, Any]) -> ExpressionProblem | None:
+    """Return what is wrong with a Jinja text, or None.
+
+    :param params: the flow's params, which `params.NAME` may refer to
+    """
+    from jinja2 import TemplateSyntaxError, meta, nodes
+
+    try:
+        tree = _environment().parse(source)
+    except TemplateSyntaxError as error:
+        return ExpressionProblem(
+            f"not valid Jinja: {error.message}", "text in `{{ … }}` is rendered when the step starts"
+        )
+    names = meta.find_undeclared_variables(tree)
+    if "conn" in names:
+        return ExpressionProblem(
+            "`conn` may not be used in a flow: rendered texts are shown in Airflow's UI",
+            "name the Connection under `connection:`; its credentials reach the connector safely",
+        )
+    for name in sorted(names - RUN_NAMES):
+        hint = (
+            did_you_mean(name, RUN_NAMES) or "Airflow's template variables can be used, such as `ds` or `params.NAME`"
+        )
+        return ExpressionProblem(f"`{name}` is not known in a template", hint)
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        param = _param_name(node)
+        if param is not None and param not in params:
+            hint = did_you_mean(param, params) or "declare it under `params:`"
+            return ExpressionProblem(f"the flow has no param `{param}`", hint, max(source.find(param), 0))
+    return None
+
+
+def _param_name(node: Any) -> str | None:
+    from jinja2 import nodes
+
+    if not (isinstance(node.node, nodes.Name) and node.node.name == "params"):
+        return None
+    if isinstance(node, nodes.Getattr):
+        return None if node.attr in {"get", "items", "keys", "values", "dump"} else node.attr
+    return node.arg.value if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str) else None
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    from jinja2.sandbox import SandboxedEnvironment
+
+    # `do` is what Airflow's own environment adds; templates see nothing else at check time.
+    return SandboxedEnvironment(extensions=["jinja2.ext.do"])

@@ -1,0 +1,128 @@
+"""A flow file read and checked whole: `load_flow` is what the loader, the command line and the tests call."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from flowmate_airflow.catalog.catalog import Catalog
+from flowmate_airflow.flows.checks import check_flow
+from flowmate_airflow.flows.errors import FlowFileError, Problem
+from flowmate_airflow.flows.migrate import UnknownFormat, migrate
+from flowmate_airflow.flows.models import FLOW_ID, FORMAT, STEP_KINDS, Flow, MapStep, StepOptions, UseStep
+from flowmate_airflow.flows.positions import SourceMap
+from flowmate_airflow.flows.validation import clean_path, problems_of
+from flowmate_airflow.flows.yamltext import MAX_BYTES, parse
+
+MARKER = b"flowmate"
+_TOP_LEVEL_MARKER = re.compile(r"""^(?:\{\s*)?["']?flowmate["']?\s*:""", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFlow:
+    """A flow that passed every check.
+
+    :param path: its file
+    :param text: the file's text, for showing it
+    """
+
+    path: Path
+    text: str
+    flow: Flow
+
+    @property
+    def flow_id(self) -> str:
+        """The dag_id."""
+        return self.flow.id or self.path.stem
+
+
+def load_flow(path: Path, catalog: Catalog, *, name: str | None = None) -> LoadedFlow | None:
+    """Return the flow of a file, or None when the file is not a flow.
+
+    :param name: how problems name the file; default: the path as given
+    :raises FlowFileError: the file is a flow with problems; all of them are in it
+    """
+    return read_flow(path.read_bytes(), path, catalog, name=name)
+
+
+def read_flow(raw: bytes, path: Path, catalog: Catalog, *, name: str | None = None) -> LoadedFlow | None:
+    """Like :func:`load_flow`, with the file's content at hand."""
+    shown = name or str(path)
+    text = _decode(raw, shown)
+    if text is None:
+        return None
+    source = SourceMap(shown, text)
+    result = parse(text)
+    if result.value is None and result.problems:
+        if _TOP_LEVEL_MARKER.search(text) is None:
+            return None
+        raise FlowFileError(source.text_problem(problem) for problem in result.problems)
+    if not isinstance(result.value, dict) or "flowmate" not in result.value:
+        return None
+    problems = [source.text_problem(problem) for problem in result.problems]
+    flow = _validate(result.value, source, path, catalog, problems)
+    if problems or flow is None:
+        raise FlowFileError(problems)
+    return LoadedFlow(path, text, flow)
+
+
+def _decode(raw: bytes, shown: str) -> str | None:
+    """Return a flow's text, or None for a file that does not mention the marker."""
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        if MARKER not in raw.replace(b"\0", b""):
+            return None
+        raise FlowFileError([Problem("the file is UTF-16", shown, hint="save it as UTF-8")])
+    if MARKER not in raw:
+        return None
+    if len(raw) > MAX_BYTES:
+        message = f"the file has {len(raw):,} bytes; a flow may have {MAX_BYTES:,}"
+        raise FlowFileError([Problem(message, shown, hint="split the flow, and keep data out of it")])
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise FlowFileError([Problem("the file is not UTF-8", shown, line, hint="save it as UTF-8")]) from None
+
+
+def _validate(
+    data: dict[Any, Any], source: SourceMap, path: Path, catalog: Catalog, problems: list[Problem]
+) -> Flow | None:
+    """Return the flow, and add every problem of it: of the models first, then of what is left standing."""
+    if "id" not in data and not re.match(FLOW_ID, path.stem):
+        hint = "add an `id:`, or rename the file to letters, digits, `_`, `-` and `.`"
+        problems.append(source.problem(f"the file's name {path.stem!r} cannot be a flow's id", (), hint))
+    try:
+        data = migrate(data)
+    except UnknownFormat as error:
+        problems.append(source.problem(str(error), ("flowmate",), f"write `flowmate: {FORMAT}`, or update FlowMate"))
+        data = {**data, "flowmate": FORMAT}
+    steps = data.get("steps")
+    try:
+        flow = Flow.model_validate(data)
+    except ValidationError as error:
+        problems.extend(problems_of(error, source, _known_keys))
+        broken = {clean_path(item["loc"])[:2] for item in error.errors(include_url=False)}
+    else:
+        problems.extend(check_flow(flow, source, catalog, data["steps"], list(range(len(flow.steps)))))
+        return flow
+    if not isinstance(steps, list) or ("steps",) in broken:
+        return None
+    standing = [index for index in range(len(steps)) if ("steps", index) not in broken]
+    rest = {key: value for key, value in data.items() if (key,) not in {place[:1] for place in broken}}
+    try:
+        flow = Flow.model_validate({**rest, "steps": [steps[index] for index in standing]})
+    except ValidationError:
+        return None  # too little of it is left to check more
+    problems.extend(check_flow(flow, source, catalog, steps, standing))
+    return None
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    models: dict[str, type[Any]] = {"$use": UseStep, "$map": MapStep, "defaults": StepOptions}
+    model = next((models[str(part)] for part in reversed(location) if part in models), Flow)
+    keys = [field.alias or name for name, field in model.model_fields.items()]
+    return keys if model is not MapStep and model is not UseStep else [*keys, *STEP_KINDS]

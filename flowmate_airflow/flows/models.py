@@ -1,0 +1,216 @@
+"""The models of a flow file, format 1: the one source of the checks, the JSON Schema and the reference page."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+
+from flowmate_airflow.flows.durations import PATTERN, parse_duration
+
+FORMAT = 1
+MAX_STEPS = 500
+
+STEP_ID = r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$"
+FLOW_ID = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$"
+CONNECTION_ID = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$"
+USE = re.compile(r"^(?P<connector>[a-z][a-z0-9_-]*)/(?P<function>[A-Za-z_][A-Za-z0-9_]*)(@(?P<version>[0-9][\w.-]*))?$")
+
+
+def _duration(value: Any) -> timedelta:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a duration; write for example 30s, 10m, 1h30m or 2d")
+    return parse_duration(value)
+
+
+def _date(value: Any) -> date:
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is not a date; write for example 2026-01-31") from None
+
+
+Duration: TypeAlias = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["30s", "10m", "1h30m", "2d"]}),
+]
+Day: TypeAlias = Annotated[
+    date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-01-31"]})
+]
+StepId: TypeAlias = Annotated[str, Field(pattern=STEP_ID)]
+
+
+class FlowModel(BaseModel):
+    """What all models of the format share: unknown keys are errors, values are read only, types are strict."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=False)
+
+
+class StepOptions(FlowModel):
+    """What `defaults` sets for every step and each step may set for itself."""
+
+    retries: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None, description="How often a failed step is tried again. Default: 2."
+    )
+    retry_delay: Duration | None = Field(
+        default=None, description="The wait before the first retry; it doubles with each one. Default: 30s."
+    )
+    max_retry_delay: Duration | None = Field(default=None, description="The longest wait between tries. Default: 10m.")
+    timeout: Duration | None = Field(
+        default=None, description="How long one try may take; then its container is ended and the try has failed."
+    )
+    pool: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
+        default=None, description="The Airflow pool whose slots the step takes."
+    )
+    pool_slots: Annotated[int, Field(ge=1)] | None = Field(default=None, description="How many slots. Default: 1.")
+    priority: int | None = Field(
+        default=None,
+        description="Among waiting tasks those with a higher number start first (Airflow's priority_weight).",
+    )
+
+
+class StepBase(StepOptions):
+    """What every kind of step can say."""
+
+    id: StepId = Field(description="The step's name, the task_id in Airflow. Letters, digits, `_` and `-`.")
+    title: str | None = Field(default=None, description="What Airflow's UI shows instead of the id.")
+    description: str | None = Field(default=None, description="Markdown, shown with the task.")
+    needs: list[StepId] | None = Field(
+        default=None,
+        description="The steps whose messages this one gets, in this order. Default: the step above; `[]` for none.",
+    )
+    when: str | None = Field(
+        default=None,
+        description="JSONata over a message; messages for which it is not true are left out here.",
+        examples=["data.amount > 0"],
+    )
+    group: StepId | None = Field(
+        default=None, description="Steps with the same group are drawn as one box (an Airflow task group)."
+    )
+
+
+class UseStep(StepBase):
+    """A step that runs a function of a connector, in a container of its own."""
+
+    use: Annotated[str, Field(pattern=USE.pattern)] = Field(
+        description="Connector and function, and optionally the connector's version it was written for.",
+        examples=["http/get", "files/write@1.0"],
+    )
+    connection: Annotated[str, Field(pattern=CONNECTION_ID)] | None = Field(
+        default=None, description="The conn_id of the Airflow Connection with the credentials. Never a secret itself."
+    )
+    with_: dict[str, Any] = Field(
+        default={},
+        alias="with",
+        description="The function's fields. Texts are Airflow Jinja, rendered when the step starts.",
+    )
+    on_error: Literal["fail", "skip"] = Field(
+        default="fail",
+        description="When one message fails: `fail` the step, or `skip` the message and go on.",
+    )
+
+    @property
+    def connector(self) -> str:
+        """The connector's name."""
+        return self.use.partition("/")[0]
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+        return self.use.partition("/")[2].partition("@")[0]
+
+    @property
+    def version(self) -> str | None:
+        """The version the step asks for."""
+        return self.use.partition("@")[2] or None
+
+
+class MapStep(StepBase):
+    """A step that makes new messages out of each message, by a JSONata expression."""
+
+    map: Annotated[str, Field(min_length=1)] = Field(
+        description=(
+            "JSONata over the whole message (`data`, `metadata`, …). Its result is the data of the new message; "
+            "a list makes a message of each element, no result makes none."
+        ),
+        examples=['{ "name": data.title, "cents": data.price * 100 }'],
+    )
+
+
+STEP_KINDS: dict[str, str] = {"use": "UseStep", "map": "MapStep"}
+"""The key that makes a step's kind, and its model."""
+
+
+def _kind_of_step(value: Any) -> str | None:
+    keys = value.keys() if isinstance(value, dict) else {type(value).__name__[:-4].lower()}
+    kinds = [kind for kind in STEP_KINDS if kind in keys]
+    return f"${kinds[0]}" if len(kinds) == 1 else None
+
+
+Step: TypeAlias = Annotated[
+    Annotated[UseStep, Tag("$use")] | Annotated[MapStep, Tag("$map")],
+    Discriminator(
+        _kind_of_step,
+        custom_error_type="step_kind",
+        custom_error_message="a step needs exactly one of " + ", ".join(f"`{kind}`" for kind in STEP_KINDS),
+    ),
+]
+
+
+class Flow(FlowModel):
+    """A flow: one file, one DAG."""
+
+    flowmate: Literal[1] = Field(description="The version of the format. It also marks the file as a flow.")
+    id: Annotated[str, Field(pattern=FLOW_ID)] | None = Field(
+        default=None, description="The dag_id. Default: the file's name without its ending."
+    )
+    title: str | None = Field(default=None, description="What Airflow's UI shows instead of the id.")
+    description: str | None = Field(default=None, description="One or two sentences, shown with the DAG.")
+    owner: Annotated[str, Field(min_length=1)] = Field(default="flowmate", description="Who looks after the flow.")
+    tags: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
+        default=[], description="Words to find the flow by."
+    )
+    schedule: str | None = Field(
+        default=None,
+        description="Cron, `@hourly` and the like, an interval such as `15m`, or `none`. Default: none.",
+        examples=["*/15 * * * *", "@daily", "15m"],
+    )
+    timezone: str = Field(default="UTC", description="The time zone of the schedule.", examples=["Europe/Berlin"])
+    start_date: Day | None = Field(
+        default=None, description="No run is for a time before this day. With `catchup`, runs begin here."
+    )
+    end_date: Day | None = Field(default=None, description="No run is for a time after this day.")
+    catchup: bool = Field(default=False, description="Run for each interval that was missed.")
+    max_active_runs: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=1, description="How many runs of the flow may be active at once."
+    )
+    timeout: Duration | None = Field(default=None, description="How long a whole run may take.")
+    params: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], dict[str, Any]] = Field(
+        default={},
+        description="Inputs of a run, each a JSON Schema; Airflow's trigger form and the REST `conf` are checked by them.",
+    )
+    defaults: StepOptions = Field(default=StepOptions(), description="Options for every step.")
+    steps: list[Step] = Field(min_length=1, max_length=MAX_STEPS, description="What the flow does, in order.")
+
+    def needs(self, index: int) -> list[str]:
+        """Return the ids of the steps that the step at `index` gets its messages from."""
+        return effective_needs([(step.id, step.needs) for step in self.steps], index)
+
+    def option(self, step: StepOptions, name: str) -> Any:
+        """Return a step's option: its own, else the flow's default, else None."""
+        own = getattr(step, name)
+        return own if own is not None else getattr(self.defaults, name)
+
+
+def effective_needs(steps: list[tuple[str, list[str] | None]], index: int) -> list[str]:
+    """Return a step's needs with the default (the step above) filled in.
+
+    :param steps: id and `needs` of every step, in the order of the file
+    """
+    own = steps[index][1]
+    if own is not None:
+        return own
+    return [steps[index - 1][0]] if index else []

@@ -1,0 +1,1 @@
+"""What Airflow users look for: the operators of a flow's steps."""

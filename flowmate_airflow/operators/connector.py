@@ -1,0 +1,214 @@
+"""The operator of a connector step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, ClassVar, Literal
+
+from airflow.providers.docker.operators.docker import DockerOperator
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.log import mask_secret
+
+from flowmate_airflow.auth.credentials import Account, credentials_for, secrets_of
+from flowmate_airflow.batches.batch import BatchValue, BatchWriter
+from flowmate_airflow.batches.message import Message
+from flowmate_airflow.catalog.catalog import configured_catalog
+from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.operators.runtime import container_runtime, files_root, process_runtime, runtime_name
+from flowmate_airflow.operators.step import airflow_failures, batch_writer, input_messages, message_id_prefix
+from flowmate_airflow.operators.templates import render
+from flowmate_airflow.runtimes.base import Running, Runtime
+from flowmate_airflow.steps.connector import Call, run_connector
+from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
+from flowmate_airflow.steps.jobs import check_config, job_for
+
+REFUSED = {
+    "auto_remove": "a connector's container is always removed",
+    "retrieve_output": "a connector's output are its messages",
+    "retrieve_output_path": "a connector's output are its messages",
+    "tty": "a connector talks over its standard streams",
+    "xcom_all": "a connector's output are its messages",
+}
+"""Parameters of DockerOperator that contradict what a connector step is."""
+
+
+class ConnectorOperator(DockerOperator):
+    """Run a function of a connector in a container, over the messages of the steps before it.
+
+    Takes every parameter of DockerOperator but those of :data:`REFUSED`; the image, the command and the limits come
+    from the connector's manifest unless they are given.
+
+    :param use: connector and function, such as `http/get`
+    :param config: the function's fields (templated; a text that is one expression keeps its type)
+    :param connection: the conn_id of the Connection with the credentials
+    :param inputs: the task ids whose messages it gets, in this order; none for a trigger
+    :param when: JSONata; messages for which it is not true are left out
+    :param on_error: when one message fails: `fail` the task, or `skip` the message
+    :param manifest: the connector; default: the catalog's of that name
+    :param source: the step's YAML, to be shown
+    """
+
+    template_fields: Sequence[str] = (*DockerOperator.template_fields, "config", "connection", "connector", "source")
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **DockerOperator.template_fields_renderers,
+        "config": "json",
+        "connector": "yaml",
+        "source": "yaml",
+    }
+    ui_color = "#fff0e0"
+
+    def __init__(
+        self,
+        *,
+        use: str,
+        config: Mapping[str, Any] | None = None,
+        connection: str | None = None,
+        inputs: Sequence[str] = (),
+        when: str | None = None,
+        on_error: Literal["fail", "skip"] = "fail",
+        manifest: Manifest | None = None,
+        source: str = "",
+        **kwargs: Any,
+    ) -> None:
+        for name in REFUSED.keys() & kwargs.keys():
+            raise ValueError(f"`{name}` cannot be set: {REFUSED[name]}")
+        self.use = use
+        self.manifest = manifest or _find_manifest(use)
+        # What is not given comes from the manifest, which cpus' default of 1.0 would hide.
+        self.container_overrides = frozenset(kwargs)
+        super().__init__(image=kwargs.pop("image", self.manifest.image), auto_remove="force", **kwargs)
+        self.config = dict(config or {})
+        self.connection = connection
+        self.inputs = list(inputs)
+        self.when = when
+        self.on_error = on_error
+        self.connector = _described(self.manifest, self.function)
+        self.source = source
+        self._running: Running | None = None
+
+    @property
+    def function(self) -> str:
+        """The function's name."""
+        return self.use.partition("/")[2].partition("@")[0]
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render DockerOperator's own fields as ever, and `config` by leaf; the YAML is shown as it is."""
+        environment = jinja_env or self.get_template_env()
+        self._do_render_template_fields(self, DockerOperator.template_fields, context, environment, set())
+        try:
+            self.config = render(self.config, context, environment)
+        except ConfigFailure as error:
+            # Raised in `execute`, where it fails the task without a retry and without a traceback of Airflow's.
+            self._render_failure: ConfigFailure | None = error
+        else:
+            self._render_failure = None
+
+    def execute(self, context: Any) -> BatchValue:  # type: ignore[override]
+        """Run the component over the batch and return the value of the new one."""
+        messages = input_messages(context, self.inputs, self.when) if self.inputs else iter(())
+        writer = batch_writer(context)
+        with airflow_failures(writer):
+            try:
+                return self._run(context, messages, writer)
+            except StepError as error:
+                if error.exit_code is not None and error.exit_code in self.skip_on_exit_code:
+                    raise AirflowSkipException(str(error)) from None
+                raise
+
+    def on_kill(self) -> None:
+        """End the container; :meth:`execute` then removes it and fails."""
+        if self._running is not None:
+            self._running.stop()
+
+    def _run(self, context: Any, messages: Iterable[Message], writer: BatchWriter) -> BatchValue:
+        if getattr(self, "_render_failure", None) is not None:
+            raise ConfigFailure(f"step `{self.task_id}`: {self._render_failure}")
+        function = self.manifest.function(self.function)
+        if function is None:
+            raise ConfigFailure(f"step `{self.task_id}`: `{self.manifest.name}` has no function `{self.function}`")
+        check_config(function, self.config, self.task_id)
+        account = self._account()
+        for secret in secrets_of(account):
+            mask_secret(secret)
+        task_instance = context["ti"]
+        labels = {
+            "flowmate.flow": task_instance.dag_id,
+            "flowmate.run": task_instance.run_id,
+            "flowmate.step": task_instance.task_id,
+            "flowmate.map_index": str(task_instance.map_index),
+        }
+        runtime = self._runtime()
+        job = job_for(self.manifest, self.function, labels=labels, files_root=files_root(runtime_name()))
+        call = Call(
+            step=self.task_id,
+            use=self.use,
+            config=self.config,
+            credentials=credentials_for(self.manifest, account, self.task_id),
+            context={
+                "flow": task_instance.dag_id,
+                "run_id": task_instance.run_id,
+                "step": task_instance.task_id,
+                "function": self.function,
+                "try_number": task_instance.try_number,
+                "on_error": self.on_error,
+            },
+            id_prefix=message_id_prefix(context),
+            skip_errors=self.on_error == "skip",
+        )
+        self.log.info("Running %s %s (%s)", self.use, self.manifest.version, self.image)
+        run_connector(runtime, job, call, messages, writer, self._log_line, on_start=self._started)
+        return writer.finish()
+
+    def _started(self, running: Running) -> None:
+        self._running = running
+
+    def _log_line(self, level: int, text: str) -> None:
+        self.log.log(level, "%s", text)
+
+    def _runtime(self) -> Runtime:
+        log = logging.getLogger("airflow.task")
+        if runtime_name() == "process":
+            return process_runtime(log)
+        try:
+            client = self.cli
+        except Exception as error:
+            raise TransientFailure(
+                f"step `{self.task_id}`: no container engine answers at {self.docker_url} ({error}). Start it, say where "
+                "it is (DOCKER_HOST), or set `[flowmate] runtime = process` on a machine without one"
+            ) from None
+        return container_runtime(self, client, log)
+
+    def _account(self) -> Account | None:
+        if self.connection is None:
+            return None
+        try:
+            found = BaseHook.get_connection(self.connection)
+        except AirflowNotFoundException:
+            raise ConfigFailure(
+                f"step `{self.task_id}` ({self.use}) names the Connection `{self.connection}`, which does not exist. "
+                f"Add it in Airflow's UI under Admin, Connections, or with "
+                f"`airflow connections add {self.connection} --conn-type generic --conn-login … --conn-password …`"
+            ) from None
+        extra: dict[str, Any] = {}
+        with suppress(TypeError, ValueError):
+            extra = dict(found.extra_dejson)
+        return Account(self.connection, found.login, found.password, found.host, found.port, found.schema, extra)
+
+
+def _find_manifest(use: str) -> Manifest:
+    name = use.partition("/")[0]
+    found = configured_catalog().get(name)
+    if not isinstance(found, Manifest):
+        raise ValueError(found or f"there is no connector `{name}`; `flowmate connectors list` shows what there is")
+    return found
+
+
+def _described(manifest: Manifest, function: str) -> str:
+    what = manifest.function(function)
+    lines = [f"connector: {manifest.name} {manifest.version}", f"title: {manifest.title}", f"image: {manifest.image}"]
+    if what is not None:
+        lines.append(f"function: {function} ({what.title})")
+    return "\n".join(lines) + "\n"

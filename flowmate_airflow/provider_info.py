@@ -1,0 +1,102 @@
+"""What Airflow is told about this provider. Imports nothing: discovery runs before Airflow's configuration is ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "runtime": {
+        "description": (
+            "Where connector steps run: `docker` (a container each) or `process` (a child process of the worker in a "
+            "virtual environment of the connector's own; it does not isolate, and runs Python connectors only)."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "process",
+        "default": "docker",
+    },
+    "connectors_folder": {
+        "description": (
+            "Your own connectors: a folder with a folder for each, which holds a connector.yaml. "
+            "Empty: the folder `connectors` in AIRFLOW_HOME."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/opt/airflow/connectors",
+        "default": "",
+    },
+    "batch_url": {
+        "description": (
+            "Where batches too large for XCom are kept: a folder that all workers share, or the URL of an object "
+            "storage such as s3://conn_id@bucket/flowmate. Empty: the folder `flowmate/batches` in AIRFLOW_HOME."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "s3://aws_default@my-bucket/flowmate",
+        "default": "",
+    },
+    "inline_limit": {
+        "description": "Bytes of JSON up to which the messages of a batch travel in XCom itself.",
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": None,
+        "default": "65536",
+    },
+    "files_folder": {
+        "description": (
+            "The folder that the connector `files` reads and writes in; containers see it as /data. "
+            "Empty: the folder `flowmate/files` in AIRFLOW_HOME."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/srv/exchange",
+        "default": "",
+    },
+    "network": {
+        "description": "The Docker network of connector containers.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "none",
+        "default": "bridge",
+    },
+    "pull": {
+        "description": "When a connector's image is pulled: `missing`, `always` or `never`.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "always",
+        "default": "missing",
+    },
+}
+"""Every option of the section `[flowmate]`: the one source of Airflow's config page, the docs and the defaults."""
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's description, as Airflow's provider_info.schema.json wants it."""
+    return {
+        "package-name": "airflow-provider-flowmate",
+        "name": "FlowMate",
+        "description": "Embedded integrations: a YAML flow becomes a DAG, each connector step a container.",
+        "integrations": [
+            {
+                "integration-name": "FlowMate",
+                "external-doc-url": "https://airflow.apache.org/",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": "FlowMate",
+                "python-modules": [
+                    "flowmate_airflow.operators.connector",
+                    "flowmate_airflow.operators.map",
+                ],
+            }
+        ],
+        "cli": ["flowmate_airflow.cli.airflow.get_flowmate_commands"],
+        "config": {
+            "flowmate": {
+                "description": "FlowMate: flows in YAML, connector steps in containers.",
+                "options": OPTIONS,
+            }
+        },
+    }

@@ -1,0 +1,68 @@
+"""FlowMate's options in Airflow's configuration, section `[flowmate]`.
+
+Inside Airflow they are read by Airflow. The command line does not import Airflow for them (that takes seconds), so
+there the environment variable `AIRFLOW__FLOWMATE__NAME` and `$AIRFLOW_HOME/airflow.cfg` are read directly, which are
+the two places where Airflow itself looks first.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
+from pathlib import Path
+
+from flowmate_airflow.provider_info import OPTIONS
+
+SECTION = "flowmate"
+
+
+class SettingError(Exception):
+    """An option has a value that it cannot have."""
+
+
+def setting(name: str) -> str:
+    """Return the text of an option.
+
+    :param name: an option of :data:`flowmate_airflow.provider_info.OPTIONS`
+    """
+    default = str(OPTIONS[name]["default"] or "")
+    if "airflow.configuration" in sys.modules:
+        from airflow.configuration import conf
+
+        return str(conf.get(SECTION, name, fallback=default))
+    from_environment = os.environ.get(f"AIRFLOW__{SECTION.upper()}__{name.upper()}")
+    return from_environment if from_environment is not None else _from_file(name, default)
+
+
+def int_setting(name: str) -> int:
+    """Return an option that is a whole number.
+
+    :raises SettingError: it is not
+    """
+    text = setting(name)
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingError(f"[{SECTION}] {name} is {text!r}, not a whole number") from None
+
+
+def airflow_home() -> Path:
+    """Return Airflow's home folder."""
+    return Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
+
+
+def folder_setting(name: str, default: str) -> Path:
+    """Return an option that is a folder; `default` is relative to Airflow's home."""
+    text = setting(name)
+    return Path(text).expanduser() if text else airflow_home() / default
+
+
+def _from_file(name: str, default: str) -> str:
+    parser = ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read(os.environ.get("AIRFLOW_CONFIG", airflow_home() / "airflow.cfg"), encoding="utf-8")
+    except (ConfigParserError, UnicodeDecodeError, OSError):
+        return default
+    return parser.get(SECTION, name, fallback=default)

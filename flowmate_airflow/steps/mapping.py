@@ -1,0 +1,62 @@
+"""JSONata over messages: the `map` step and `when`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import jlens
+
+from flowmate_airflow.batches.message import Message, derived
+from flowmate_airflow.flows.expressions import compile_jsonata
+from flowmate_airflow.steps.errors import ConfigFailure
+
+TIMEOUT = 10.0
+"""Seconds that one evaluation may take."""
+MAX_RESULT = 64 * 1024 * 1024
+"""Bytes of JSON that one evaluation may make."""
+MAX_DEPTH = 500
+"""Nested calls in one evaluation."""
+
+
+def map_messages(expression: str, messages: Iterable[Message]) -> Iterator[Message]:
+    """Yield the messages that an expression makes: none for no result, one for each element of a list, else one.
+
+    :raises ConfigFailure: the expression fails for a message
+    """
+    compiled = compile_jsonata(expression)
+    for message in messages:
+        result = _evaluate(compiled, message, "map")
+        if isinstance(result, list):
+            for number, item in enumerate(result):
+                yield derived(message, item, f".{number}")
+        elif result is not None:
+            yield derived(message, result)
+
+
+def pick_messages(condition: str | None, messages: Iterable[Message]) -> Iterator[Message]:
+    """Yield the messages for which a condition is true; all of them when there is none.
+
+    :raises ConfigFailure: the condition fails for a message, or is neither true nor false
+    """
+    if condition is None:
+        yield from messages
+        return
+    compiled = compile_jsonata(condition)
+    for message in messages:
+        result = _evaluate(compiled, message, "when")
+        if result is not None and not isinstance(result, bool):
+            raise ConfigFailure(
+                f"`when` gave {result!r:.80} for message {message['id']}, not true or false; "
+                "write a comparison, or $boolean(…) or $exists(…) around it"
+            )
+        if result:
+            yield message
+
+
+def _evaluate(expression: jlens.Expression, message: Message, key: str) -> object:
+    try:
+        return expression.evaluate(
+            message, timeout=TIMEOUT, max_depth=MAX_DEPTH, max_result_size=MAX_RESULT, max_string_length=MAX_RESULT
+        )
+    except jlens.JlensError as error:
+        raise ConfigFailure(f"`{key}` failed for message {message.get('id')}: {error}") from None

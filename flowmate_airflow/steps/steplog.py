@@ -1,0 +1,105 @@
+"""What a step tells while it runs: the component's lines, its errors, and counts at a human pace."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from flowmate_airflow.protocols.events import ErrorEvent, ProgressEvent
+
+Log: TypeAlias = Callable[[int, str], None]
+"""Takes a level of :mod:`logging` and a line."""
+
+INTERVAL = 10.0
+"""Seconds between two lines of counts in the log."""
+MAX_LINE = 16 * 1024
+"""Characters of one line of log."""
+MAX_ERRORS = 50
+"""How many failed messages are told one by one; the rest is counted."""
+
+_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127] if chr(code) != "\t"}
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts of one run of a step, and the state it last asked to keep."""
+
+    messages_in: int = 0
+    messages_out: int = 0
+    errors: int = 0
+    done: int | None = None
+    total: int | None = None
+    text: str | None = None
+    state: Any = None
+
+    def __str__(self) -> str:
+        parts = [f"{self.messages_in:,} messages in", f"{self.messages_out:,} out"]
+        if self.errors:
+            parts.append(f"{self.errors:,} failed")
+        if self.done is not None:
+            of = f" of {self.total:,}" if self.total is not None else ""
+            parts.append(f"{self.text or 'done'}: {self.done:,}{of}")
+        return ", ".join(parts)
+
+
+class StepLog:
+    """Passes a component's lines on, bounded and cleaned, and says how far it is.
+
+    :param log: where lines go
+    :param limit: bytes of component log after which the rest is dropped
+    :param on_progress: told the counts instead of the log
+    """
+
+    def __init__(self, log: Log, limit: int, on_progress: Callable[[Progress], None] | None = None) -> None:
+        self.progress = Progress()
+        self.last_line = ""
+        self._log = log
+        self._left = limit
+        self._dropped = 0
+        self._on_progress = on_progress
+        self._told = time.monotonic()
+
+    def text(self, level: int, text: str) -> None:
+        """Log what the component says."""
+        for line in text.splitlines():
+            if not line.strip():
+                continue
+            if len(line) > MAX_LINE:
+                line = f"{line[:MAX_LINE]}… ({len(line):,} characters)"
+            self._left -= len(line)
+            if self._left < 0:
+                self._dropped += 1
+                continue
+            line = line.translate(_CONTROL)
+            self.last_line = line[:500]
+            self._log(level, line)
+
+    def message_error(self, event: ErrorEvent) -> None:
+        """Count a message that failed and log why."""
+        self.progress.errors += 1
+        if self.progress.errors <= MAX_ERRORS:
+            self._log(logging.WARNING, f"message {event.message_id} failed: {event.text}"[:MAX_LINE])
+
+    def component_progress(self, event: ProgressEvent) -> None:
+        """Note how far the component says it is."""
+        self.progress.done, self.progress.total, self.progress.text = event.done, event.total, event.text
+        self.tick()
+
+    def tick(self) -> None:
+        """Tell the counts if it is time."""
+        if self._on_progress is not None:
+            self._on_progress(self.progress)
+        elif time.monotonic() - self._told >= INTERVAL:
+            self._told = time.monotonic()
+            self._log(logging.INFO, str(self.progress))
+
+    def finish(self) -> None:
+        """Tell the last counts and what was left out."""
+        if self._dropped:
+            self._log(logging.WARNING, f"{self._dropped:,} lines of log were dropped: the component logs too much")
+        if self.progress.errors > MAX_ERRORS:
+            self._log(logging.WARNING, f"{self.progress.errors - MAX_ERRORS:,} more messages failed")
+        self._log(logging.INFO, str(self.progress))
