@@ -122,9 +122,7 @@ class DockerRuntime(Runtime):
         except ENGINE_ERRORS as error:
             if getattr(error, "status_code", None) == 409:  # somebody else is removing it
                 return
-            self._log.warning(
-                "could not remove the container %.12s (%s); the next try does", container, reason(error)
-            )
+            self._log.warning("could not remove the container %.12s (%s); the next try does", container, reason(error))
 
     def _failure(self, error: Exception, doing: str) -> RuntimeFailure:
         return engine_failure(error, doing, str(self._client.base_url))

@@ -1,21 +1,24 @@
-"""The thread that writes a component's stdin while its output is being read."""
+"""The threads that write a component's stdin while its output is being read."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
 
+_AHEAD = 256 * 1024
+
 
 class Feeder:
     """Write the lines of an iterable, one after the other, then close.
 
-    The writes block while the component is busy, so no more than one line of the feed is in memory.
+    One thread takes lines from the feed, another writes those that are there: a quick feed is written in
+    large blocks (a system call for each line costs six times as much), and no line of a slow one waits.
+    While the component is busy the feed has to wait, so that only a few lines of it are in memory.
 
     :param feed: the lines
-    :param write: write all of a line, blocking; an OSError means that the component reads no more
-    :param close: tell the component that its input has ended; called once, by whoever ends the feeding
-    :param failed: called from the thread when `feed` raised; it must make the reader of the output come to
-        an end
+    :param write: write all of a block, blocking; an OSError means that the component reads no more
+    :param close: tell the component that its input has ended; called once
+    :param failed: called when `feed` raised; it must make the reader of the output come to an end
     """
 
     def __init__(
@@ -23,72 +26,94 @@ class Feeder:
         feed: Iterable[bytes],
         *,
         write: Callable[[bytes], object],
-        close: Callable[[], None],
-        failed: Callable[[], None],
+        close: Callable[[], object],
+        failed: Callable[[], object],
     ) -> None:
         self._feed = feed
         self._write = write
         self._close = close
         self._failed = failed
-        self._closing = threading.Event()
-        self._writing = threading.Lock()
-        self._closed = False
+        self._changed = threading.Condition()
+        self._pending: list[bytes] = []
+        self._size = 0
+        self._complete = False
+        self._stopped = False
         self.error: BaseException | None = None
         """What `feed` raised."""
-        self._thread = threading.Thread(target=self._run, name="flowmate-feeder", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._pull, name="flowmate-feed", daemon=True),
+            threading.Thread(target=self._push, name="flowmate-stdin", daemon=True),
+        ]
 
     def start(self) -> None:
         """Start feeding."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Close stdin after the line being written, at once if the feed is waiting for its next line."""
-        self._closing.set()
-        # When the lock is taken, the thread is in the middle of a line; it sees the event right after it.
-        if self._writing.acquire(blocking=False):
-            try:
-                self._close_once()
-            finally:
-                self._writing.release()
+        """Close stdin after what is being written, even if the feed is waiting for its next line."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
 
     def join(self, timeout: float) -> bool:
-        """Wait until the thread has ended; return whether it has.
+        """Stop, wait until the threads have ended, and return whether they have.
 
-        It can't be made to end while `feed` itself is waiting for something.
+        Nothing can end them while `feed` itself is waiting for something.
         """
-        self._closing.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
+        self.stop()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(timeout)
+        return not any(thread.is_alive() for thread in self._threads)
 
-    def _run(self) -> None:
+    def _pull(self) -> None:
         lines: Iterable[bytes] = ()
         try:
             lines = iter(self._feed)
             for line in lines:
-                if not self._write_line(line):
+                if not self._offer(line):
                     break
-            with self._writing:
-                self._close_once()
         except BaseException as error:
             self.error = error
+            # Before stdin is closed: the component must not take half of its input for all of it.
             self._failed()
+            self.stop()
         finally:
             # A generator left in the middle has files to close, and only this thread may do it.
             getattr(lines, "close", lambda: None)()
+            with self._changed:
+                self._complete = True
+                self._changed.notify_all()
 
-    def _write_line(self, line: bytes) -> bool:
-        with self._writing:
-            if self._closing.is_set():
-                return False
-            try:
-                self._write(line)
-            except OSError:
-                # It closed its stdin, or has ended: its exit code says whether that is a failure.
-                return False
-            return not self._closing.is_set()
+    def _offer(self, line: bytes) -> bool:
+        with self._changed:
+            while self._size >= _AHEAD and not self._stopped:
+                self._changed.wait()
+            self._pending.append(line)
+            self._size += len(line)
+            self._changed.notify_all()
+            return not self._stopped
 
-    def _close_once(self) -> None:
-        if not self._closed:
-            self._closed = True
+    def _push(self) -> None:
+        try:
+            while block := self._take():
+                self._write(block)
+        except OSError:
+            # It closed its stdin, or has ended: its exit code says whether that is a failure.
+            self.stop()
+        finally:
             self._close()
+
+    def _take(self) -> bytes:
+        """Return what is to be written next; nothing when that was all."""
+        with self._changed:
+            while not (self._size or self._complete or self._stopped):
+                self._changed.wait()
+            if self._stopped:
+                return b""
+            block = b"".join(self._pending)
+            self._pending.clear()
+            self._size = 0
+            self._changed.notify_all()
+            return block

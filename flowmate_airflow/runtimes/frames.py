@@ -58,9 +58,7 @@ class Frames:
         :raises RuntimeFailure: it ended in the middle of a frame
         """
         if self._missing or self._header:
-            raise RuntimeFailure(
-                "the connection to the container engine broke in the middle of the output", retry=True
-            )
+            raise RuntimeFailure("the connection to the container engine broke in the middle of the output", retry=True)
 
     @staticmethod
     def _name(kind: int) -> Stream:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,17 +14,34 @@ MARK = "FLOWMATE_PROCESS"
 """The variable that carries the mark: child processes inherit it, also those that left the process group."""
 
 
+_PATIENCE = 10.0
+
+
 def kill_marked(mark: str) -> int:
-    """Kill all processes of this user that carry the mark; return how many were found."""
-    killed = 0
-    for process in _marked(f"{MARK}={mark}".encode()):
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(process, signal.SIGKILL)
-            killed += 1
-    return killed
+    """Kill all processes of this user with the mark, wait until they are gone, return how many it were."""
+    found = list(_marked(f"{MARK}={mark}".encode()))
+    for process in found:
+        _kill(process)
+    return len(found)
+
+
+def _kill(process: int) -> None:
+    try:
+        # A descriptor, not the number: that may belong to another process by now.
+        descriptor = os.pidfd_open(process)
+    except OSError:
+        return
+    try:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        select.select([descriptor], [], [], _PATIENCE)
+    finally:
+        os.close(descriptor)
 
 
 def _marked(entry: bytes) -> Iterator[int]:
+    if sys.platform != "linux":
+        return
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if entry in (folder / "environ").read_bytes().split(b"\0"):

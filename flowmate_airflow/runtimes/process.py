@@ -116,6 +116,7 @@ class _Process(Running):
         self._process = process
         self._job = job
         self._stopped = False
+        self._reaped = False
         self._stdin = process.stdin.fileno()
         # Becomes readable when the process has ended: something to wait for beside its output, which a child
         # that it left behind may keep open. Also safe to wait for in the handler of a signal, unlike a lock.
@@ -134,14 +135,14 @@ class _Process(Running):
 
     def wait(self) -> int:
         """See :meth:`Running.wait`. A signal counts as 128 and its number, as in a container."""
-        code = self._process.wait()
+        code = self._reap()
         return code if code >= 0 else 128 - code
 
     def explain_exit(self) -> str | None:
         """See :meth:`Running.explain_exit`."""
         if self._stopped:
             return "it was stopped"
-        code = self._process.wait()
+        code = self._reap()
         if code >= 0:
             return None
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -154,6 +155,8 @@ class _Process(Running):
 
     def stop(self) -> None:
         """See :meth:`Running.stop`."""
+        if self._reaped:
+            return
         self._stopped = True
         self._signal(signal.SIGTERM)
         if not self._wait_for_end(self._job.limits.stop_grace):
@@ -163,7 +166,7 @@ class _Process(Running):
     def close(self) -> None:
         """Kill what is left of the group."""
         self._kill()
-        self._process.wait()
+        self._reap()
 
     def release(self) -> None:
         """Give the pipes back, when the feeder no longer uses its own."""
@@ -209,7 +212,13 @@ class _Process(Running):
         self._signal(signal.SIGKILL)  # like the end of a container's first process
         os.close(self._end)
 
-    def _wait_for_end(self, timeout: float) -> bool:
+    def _reap(self) -> int:
+        if not self._reaped:
+            self._wait_for_end(None)
+            self._reaped = True
+        return self._process.wait()
+
+    def _wait_for_end(self, timeout: float | None) -> bool:
         with selectors.DefaultSelector() as selector:
             selector.register(self._ended, selectors.EVENT_READ)
             return bool(selector.select(timeout))
@@ -218,6 +227,6 @@ class _Process(Running):
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
-        if self._process.returncode is None:
+        if not self._reaped:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)

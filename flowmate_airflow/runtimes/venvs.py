@@ -121,9 +121,7 @@ def _install(command: Sequence[str], requirements: Sequence[str]) -> None:
     # A package's build may run any code: it gets the settings of the installers and nothing else of the
     # worker's.
     settings = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
     done = subprocess.run(  # noqa: S603 - a list of arguments, no shell
         [*command, "--quiet", "--", *requirements],
