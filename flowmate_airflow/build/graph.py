@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -116,7 +117,7 @@ def _step_texts(loaded: LoadedFlow) -> list[str]:
         starts = [place for place in starts if place < len(body)]
         if len(starts) == count:
             edges = [*starts, len(body)]
-            return [_dedent(body[a:b], len(indent)) for a, b in zip(edges, edges[1:], strict=False)]
+            return [_dedent(body[a:b], len(indent)) for a, b in pairwise(edges)]
     return [
         yaml.dump(
             step.model_dump(mode="json", by_alias=True, exclude_unset=True),

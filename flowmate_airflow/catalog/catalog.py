@@ -13,7 +13,7 @@ from flowmate_airflow.settings import folder_setting
 
 MANIFEST = "connector.yaml"
 ENTRY_POINTS = "flowmate.connectors"
-"""Entry point group of packages with connectors: the name is the connector's, the value the package with its manifest."""
+"""Entry point group of packages with connectors: the name is the connector's, the value the package's."""
 
 
 def shipped_folder() -> Path:

@@ -48,7 +48,7 @@ def _schema_problems(manifest: Manifest, source: SourceMap) -> list[Problem]:
     found = []
     for kind, functions in (("triggers", manifest.triggers), ("actions", manifest.actions)):
         for name, function in functions.items():
-            schemas: dict[tuple[str, ...], Any] = {("fields", field): schema for field, schema in function.fields.items()}
+            schemas: dict[tuple[str, ...], Any] = {("fields", field): it for field, it in function.fields.items()}
             schemas |= {(key,): value for key, value in (("in", function.input), ("out", function.output)) if value}
             for path, schema in schemas.items():
                 wrong = schema_problem(schema)

@@ -15,7 +15,34 @@ from flowmate_airflow.flows.errors import did_you_mean
 JINJA = re.compile(r"\{\{|\{%|\{#")
 
 RUN_NAMES = frozenset(
-    ["dag", "dag_run", "data_interval_end", "data_interval_start", "ds", "ds_nodash", "inlets", "logical_date", "macros", "outlets", "params", "prev_data_interval_end_success", "prev_data_interval_start_success", "prev_end_date_success", "prev_start_date_success", "run_id", "start_date", "task", "task_instance", "task_instance_key_str", "ti", "triggering_asset_events", "ts", "ts_nodash", "ts_nodash_with_tz", "var"]
+    {
+        "dag",
+        "dag_run",
+        "data_interval_end",
+        "data_interval_start",
+        "ds",
+        "ds_nodash",
+        "inlets",
+        "logical_date",
+        "macros",
+        "outlets",
+        "params",
+        "prev_data_interval_end_success",
+        "prev_data_interval_start_success",
+        "prev_end_date_success",
+        "prev_start_date_success",
+        "run_id",
+        "start_date",
+        "task",
+        "task_instance",
+        "task_instance_key_str",
+        "ti",
+        "triggering_asset_events",
+        "ts",
+        "ts_nodash",
+        "ts_nodash_with_tz",
+        "var",
+    }
 )
 """What a template may name: Airflow's template variables, but for `conn` (credentials come by `connection:`)."""
 

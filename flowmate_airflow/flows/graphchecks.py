@@ -58,7 +58,7 @@ def _group_clashes(written: list[Any], known: dict[str, int], source: SourceMap)
 
 
 def _find_cycle(written: list[Any], ids: list[Any], known: dict[str, int]) -> list[str] | None:
-    """Return the ids of a circle, its first id again at the end, or None. Without recursion: there may be many steps."""
+    """Return the ids of a circle, its first id again at the end, or None. No recursion: there may be many steps."""
     pairs = [
         (str(id_), step["needs"] if isinstance(step, dict) and isinstance(step.get("needs"), list) else None)
         for id_, step in zip(ids, written, strict=True)

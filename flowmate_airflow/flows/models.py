@@ -190,7 +190,7 @@ class Flow(FlowModel):
     timeout: Duration | None = Field(default=None, description="How long a whole run may take.")
     params: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], dict[str, Any]] = Field(
         default={},
-        description="Inputs of a run, each a JSON Schema; Airflow's trigger form and the REST `conf` are checked by them.",
+        description="Inputs of a run, each a JSON Schema; Airflow's trigger form and REST `conf` are checked by them.",
     )
     defaults: StepOptions = Field(default=StepOptions(), description="Options for every step.")
     steps: list[Step] = Field(min_length=1, max_length=MAX_STEPS, description="What the flow does, in order.")

@@ -85,7 +85,7 @@ class SourceMap:
         start = node.start_mark
         if node.style in ("|", ">"):
             line = start.line + 2 + row
-            written, read = self._line(line), (node.value.split("\n") + [""])[row]
+            written, read = self._line(line), [*node.value.split("\n"), ""][row]
             return Place(line, len(written) - len(read.rstrip("\n")) + rest + 1, 1)
         quote = 1 if node.style in ("'", '"') else 0
         if start.line != node.end_mark.line:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -41,7 +41,7 @@ class YamlResult:
 class Loader(yaml.CSafeLoader):
     """CSafeLoader with the YAML 1.2 core schema that remembers duplicate keys."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -138,7 +138,7 @@ def _depth_problem(text: str) -> TextProblem | None:
         return None
     depth = 0
     try:
-        for event in yaml.parse(text, Loader=Loader):  # type: ignore[arg-type]
+        for event in yaml.parse(text, Loader=Loader):
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):
@@ -167,7 +167,7 @@ def _from_yaml(error: yaml.MarkedYAMLError) -> TextProblem:
 
 _SYNTAX_HINTS = {
     "mapping values are not allowed in this context": "put quotes around a value that holds `: `",
-    "found character that cannot start any token": "indent with spaces, not tabs; quote a value that starts with @ or `",
+    "found character that cannot start any token": "indent with spaces, not tabs; quote a value that begins with @ or `",
     "did not find expected key": "check the indentation of this line and the one above",
     "did not find expected ',' or '}'": "quote `{{ … }}` expressions; close the braces",
     "did not find expected": "check the quotes, brackets and indentation above this line",

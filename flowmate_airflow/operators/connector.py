@@ -176,8 +176,8 @@ class ConnectorOperator(DockerOperator):
             client = self.cli
         except Exception as error:
             raise TransientFailure(
-                f"step `{self.task_id}`: no container engine answers at {self.docker_url} ({error}). Start it, say where "
-                "it is (DOCKER_HOST), or set `[flowmate] runtime = process` on a machine without one"
+                f"step `{self.task_id}`: no container engine answers at {self.docker_url} ({error}). Start it, say "
+                "where it is (DOCKER_HOST), or set `[flowmate] runtime = process` on a machine without one"
             ) from None
         return container_runtime(self, client, log)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 FailureType: TypeAlias = Literal["config", "transient", "system"]
-"""Who must act: `config` the flow's author (no retry), `transient` nobody (a retry heals it), `system` the component's."""
+"""Who must act: `config` the flow's author (no retry), `transient` nobody (a retry heals), `system` the component's."""
 
 FAILURE_TYPES: tuple[FailureType, ...] = ("config", "transient", "system")
 
