@@ -51,9 +51,7 @@ def read_csv(content: BinaryIO, settings: Settings) -> Iterator[dict[str, Any]]:
         raise ConfigError(f"{settings.path}, line {rows.line_num}: {error}") from None
     except UnicodeError:
         line = _undecodable_line(content, encoding)
-        raise ConfigError(
-            f"{settings.path}{line}: not {encoding.removesuffix('-sig')}; set `csv.encoding`"
-        ) from None
+        raise ConfigError(f"{settings.path}{line}: not {encoding.removesuffix('-sig')}; set `csv.encoding`") from None
 
 
 def dialect(settings: Settings) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def read(ctx: Context) -> Iterator[Any]:
     done = 0
     with open_regular(resolve(settings.path), settings.path) as file:
         for record in read_records(file, settings):
-            yield record
+            # Not the bare record: null is a value here, not the absence of one.
+            yield Message(record)
             done += 1
             if done % PROGRESS_RECORDS == 0:
                 ctx.progress(done, text=settings.path)

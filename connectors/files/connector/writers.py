@@ -151,9 +151,7 @@ class CsvWriter(Writer):
             first = self._existing_columns()
             if self._columns is not None and self._columns != first:
                 columns = ", ".join(self._columns)
-                raise ConfigError(
-                    f"`columns` are {columns}, but {self._settings.path!r} has {', '.join(first)}"
-                )
+                raise ConfigError(f"`columns` are {columns}, but {self._settings.path!r} has {', '.join(first)}")
             self._columns, self._header_is_due = first, False
         # The mark at the start of the file (UTF-16, utf-8-sig) must not come again.
         self._encoder.encode("x")
@@ -167,9 +165,7 @@ class CsvWriter(Writer):
             try:
                 return next(csv.reader(text, strict=True, **dialect(settings)), [])
             except (csv.Error, UnicodeError):
-                raise ConfigError(
-                    f"the header of {settings.path!r} cannot be read, to append to it"
-                ) from None
+                raise ConfigError(f"the header of {settings.path!r} cannot be read, to append to it") from None
 
 
 def _cell(value: Any) -> str:

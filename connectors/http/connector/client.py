@@ -72,9 +72,7 @@ class Client:
             raise ConfigError(f"`url` is relative ({shown(url)}), and there is no connection with an address")
         return f"{base.rstrip('/')}/{url.lstrip('/')}"
 
-    def request(
-        self, method: str, url: str, *, query: Mapping[str, Any] | None = None, body: Any = ABSENT
-    ) -> Answer:
+    def request(self, method: str, url: str, *, query: Mapping[str, Any] | None = None, body: Any = ABSENT) -> Answer:
         """Send a request and return its answer, which has a status below 400.
 
         :param url: an absolute URL
@@ -119,9 +117,7 @@ class Client:
             url, query = urljoin(response.url or url, location), None
         raise ConfigError(f"{shown(url)}: more than {LONGEST_REDIRECT} redirects")
 
-    def _prepare(
-        self, method: str, url: str, query: Mapping[str, Any] | None, body: Any
-    ) -> requests.PreparedRequest:
+    def _prepare(self, method: str, url: str, query: Mapping[str, Any] | None, body: Any) -> requests.PreparedRequest:
         at_home = self._is_home(url)
         headers = {**_DEFAULT_HEADERS, **(self.settings.headers if at_home else {})}
         data = None
@@ -131,9 +127,7 @@ class Client:
                 headers["Content-Type"] = "application/json"
         try:
             request = self._session.prepare_request(
-                requests.Request(
-                    method, url, headers=headers, params=query, data=data, auth=self._identity.auth
-                )
+                requests.Request(method, url, headers=headers, params=query, data=data, auth=self._identity.auth)
             )
         except (requests.RequestException, ValueError) as error:
             # The texts of requests hold the URL with its query.
@@ -176,9 +170,7 @@ class Client:
                 response.close()
             wait = wait_seconds(attempt, retry_after) or 0.0
             attempt += 1
-            self._ctx.log(
-                "warning", f"{what}; trying again in {wait:.1f} s ({attempt} of {self.settings.retries})"
-            )
+            self._ctx.log("warning", f"{what}; trying again in {wait:.1f} s ({attempt} of {self.settings.retries})")
             time.sleep(wait)
 
     def _send(self, request: requests.PreparedRequest) -> requests.Response:
@@ -194,14 +186,10 @@ class Client:
             proxies=options["proxies"],
         )
 
-    def _describe(
-        self, method: str, request: requests.PreparedRequest, error: requests.RequestException
-    ) -> str:
+    def _describe(self, method: str, request: requests.PreparedRequest, error: requests.RequestException) -> str:
         url = shown(request.url or "")
         if isinstance(error, requests.exceptions.SSLError):
-            raise ConfigError(
-                f"{method} {url}: no trusted TLS connection; is its certificate valid?"
-            ) from None
+            raise ConfigError(f"{method} {url}: no trusted TLS connection; is its certificate valid?") from None
         if isinstance(error, requests.exceptions.Timeout):
             return f"{method} {url} had no answer within {self.settings.timeout:g} s"
         if isinstance(error, requests.exceptions.ConnectionError):
@@ -231,9 +219,7 @@ class Client:
         try:
             yield from response.iter_content(CHUNK)
         except requests.RequestException as error:
-            raise TransientError(
-                f"{shown(response.url)}: the answer broke off ({type(error).__name__})"
-            ) from None
+            raise TransientError(f"{shown(response.url)}: the answer broke off ({type(error).__name__})") from None
 
     def _refuse(self, method: str, response: requests.Response) -> None:
         excerpt = bytearray()

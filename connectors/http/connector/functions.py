@@ -23,7 +23,8 @@ def get(ctx: Context) -> Iterator[Any]:
     client = _client(ctx)
     done = 0
     for number, records in enumerate(pages(client, client.settings, ctx), start=1):
-        yield from records
+        # Not the bare records: null is a value here, not the absence of one.
+        yield from map(Message, records)
         done += len(records)
         ctx.progress(done, text=f"page {number}")
 
@@ -74,4 +75,4 @@ def _send(ctx: Context, method: str, message: Message, default_body: Any) -> Any
     settings = client.settings
     body = default_body if settings.body is ABSENT else settings.body
     url = client.absolute(fill(settings.url, message.data))
-    return client.request(method, url, query=settings.query, body=body).content()
+    return message.reply(client.request(method, url, query=settings.query, body=body).content())

@@ -37,9 +37,7 @@ class _QueryParameter(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         parts = urlsplit(request.url or "")
         # A link to the next page may carry the key already.
-        pairs = [
-            pair for pair in parse_qsl(str(parts.query), keep_blank_values=True) if pair[0] != self._name
-        ]
+        pairs = [pair for pair in parse_qsl(str(parts.query), keep_blank_values=True) if pair[0] != self._name]
         query = urlencode([*pairs, (self._name, self._value)])
         request.url = str(parts._replace(query=query).geturl())
         return request

@@ -33,9 +33,7 @@ def pages(client: Client, settings: Settings, ctx: Context) -> Pages:
     for number, records in enumerate(walk(client, url, settings, paging), start=1):
         yield records
         if number == paging.max_pages:
-            ctx.log(
-                "warning", f"Stopped after {number} pages, as `paging.max_pages` says; there may be more."
-            )
+            ctx.log("warning", f"Stopped after {number} pages, as `paging.max_pages` says; there may be more.")
             return
 
 

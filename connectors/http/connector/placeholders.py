@@ -22,9 +22,7 @@ def fill(url: str, data: Any) -> str:
     """
     host = _HOST.match(url)
     if host and "{" in host[0]:
-        raise ConfigError(
-            "a placeholder may not stand in the host of `url`: a message must not pick who gets it"
-        )
+        raise ConfigError("a placeholder may not stand in the host of `url`: a message must not pick who gets it")
     return _PLACEHOLDER.sub(lambda match: _value(match[1].strip(), data), url)
 
 
@@ -37,9 +35,7 @@ def _value(path: str, data: Any) -> str:
     if isinstance(value, bool):
         value = "true" if value else "false"
     if not isinstance(value, str | int | float):
-        raise MessageError(
-            f"`{path}` of the message is no text or number, so it cannot go into the URL", "config"
-        )
+        raise MessageError(f"`{path}` of the message is no text or number, so it cannot go into the URL", "config")
     text = str(value)
     # An empty part or a dot would address the collection itself: a DELETE of one thing became one of all.
     if text.strip(". ") == "":

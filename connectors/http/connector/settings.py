@@ -37,9 +37,7 @@ class Paging:
             return None
         if not isinstance(value, Mapping):
             raise ConfigError("`paging` must be an object such as {type: link}")
-        _refuse_unknown(
-            value, {"type", "path", "param", "limit_param", "size", "start", "max_pages"}, "paging."
-        )
+        _refuse_unknown(value, {"type", "path", "param", "limit_param", "size", "start", "max_pages"}, "paging.")
         kind = value.get("type")
         if kind not in PAGING_TYPES:
             raise ConfigError(f"`paging.type` is {kind!r}, not one of {', '.join(PAGING_TYPES)}")

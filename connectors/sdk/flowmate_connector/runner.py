@@ -63,9 +63,7 @@ def _dispatch(connector: Connector, arguments: list[str], channel: Channel) -> N
     elif verb == "describe" and len(arguments) == 1:
         channel.output.send(load_manifest())
     else:
-        raise ConfigError(
-            f"{connector.name} does not know {' '.join(arguments)!r}; it does {USAGE}"
-        )
+        raise ConfigError(f"{connector.name} does not know {' '.join(arguments)!r}; it does {USAGE}")
 
 
 def _run_function(connector: Connector, name: str, channel: Channel) -> None:

@@ -1,0 +1,93 @@
+"""Connectors as their users meet them: processes that speak the protocol over pipes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flowmate_airflow.protocols.component import config_line, message_line, parse_line
+from flowmate_airflow.protocols.events import (
+    ErrorEvent,
+    Event,
+    LogEvent,
+    MessageEvent,
+    ProgressEvent,
+    StateEvent,
+)
+
+CONNECTORS = Path(__file__).resolve().parents[3] / "connectors"
+DEADLINE = 60
+
+
+@dataclass
+class Outcome:
+    """What a run of a connector printed, as the host understands it."""
+
+    code: int
+    events: list[Event]
+    stdout: bytes
+    stderr: str
+    messages: list[dict[str, Any]] = field(init=False)
+    errors: list[ErrorEvent] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.messages = [event.message for event in self.events if isinstance(event, MessageEvent)]
+        self.errors = [event for event in self.events if isinstance(event, ErrorEvent)]
+
+    @property
+    def data(self) -> list[Any]:
+        return [message["data"] for message in self.messages]
+
+    @property
+    def states(self) -> list[Any]:
+        return [event.state for event in self.events if isinstance(event, StateEvent)]
+
+    @property
+    def logs(self) -> list[LogEvent]:
+        return [event for event in self.events if isinstance(event, LogEvent)]
+
+    @property
+    def progress(self) -> list[ProgressEvent]:
+        return [event for event in self.events if isinstance(event, ProgressEvent)]
+
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+Run = Callable[..., Outcome]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(CONNECTORS / "sdk"), **extra}
+
+
+def feed(
+    config: dict[str, Any] | None = None,
+    messages: Iterable[Any] = (),
+    credentials: dict[str, Any] | None = None,
+    state: Any = None,
+    on_error: str | None = None,
+) -> bytes:
+    """Return the whole stdin of a run; messages get the ids 1, 2, and so on."""
+    context = {"flow": "f", "step": "s", "run_id": "r", "try_number": 1}
+    if on_error is not None:
+        context["on_error"] = on_error
+    lines = [config_line(config or {}, credentials or {}, state, context)]
+    lines += [message_line({"id": str(number), "data": data}) for number, data in enumerate(messages, start=1)]
+    return b"".join(lines)
+
+
+def run_process(command: list[str], stdin: bytes, folder: Path, **variables: str) -> Outcome:
+    done = subprocess.run(
+        [sys.executable, *command],
+        input=stdin,
+        capture_output=True,
+        cwd=folder,
+        env=environment(**variables),
+        timeout=DEADLINE,
+    )
+    events = [parse_line(line) for line in done.stdout.splitlines()]
+    return Outcome(done.returncode, events, done.stdout, done.stderr.decode())
