@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +44,31 @@ class Account:
         name, slash, rest = path.partition("/")
         port = f":{self.port}" if self.port and ":" not in name.rpartition("]")[2] else ""
         return f"{head}{separator}{name}{port}{slash}{rest}"
+
+
+def account_of(connection: Any) -> Account:
+    """Return the parts of an Airflow Connection; an extra that is no JSON object counts as none."""
+    extra: dict[str, Any] = {}
+    with suppress(TypeError, ValueError):
+        extra = dict(connection.extra_dejson)
+    return Account(
+        connection.conn_id,
+        connection.login,
+        connection.password,
+        connection.host,
+        connection.port,
+        connection.schema,
+        extra,
+    )
+
+
+def missing_connection(conn_id: str, step: str, use: str) -> ConfigFailure:
+    """Return the failure of a step whose Connection does not exist, with how to add it."""
+    return ConfigFailure(
+        f"step `{step}` ({use}) names the Connection `{conn_id}`, which does not exist. "
+        f"Add it in Airflow's UI under Admin, Connections, or with "
+        f"`airflow connections add {conn_id} --conn-type generic --conn-login … --conn-password …`"
+    )
 
 
 def credentials_for(manifest: Manifest, account: Account | None, step: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, ClassVar, Literal
 
 from airflow.providers.docker.operators.docker import DockerOperator
@@ -12,18 +11,19 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 from airflow.sdk.log import mask_secret
 
-from flowmate_airflow.auth.credentials import Account, credentials_for, secrets_of
+from flowmate_airflow.auth.credentials import Account, account_of, credentials_for, missing_connection, secrets_of
 from flowmate_airflow.batches.batch import BatchValue, BatchWriter
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.catalog.catalog import configured_catalog
 from flowmate_airflow.catalog.manifest import Manifest
-from flowmate_airflow.operators.runtime import container_runtime, files_root, process_runtime, runtime_name
+from flowmate_airflow.operators.runtime import container_runtime
 from flowmate_airflow.operators.step import airflow_failures, batch_writer, input_messages, message_id_prefix
-from flowmate_airflow.operators.templates import render
 from flowmate_airflow.runtimes.base import Running, Runtime
 from flowmate_airflow.steps.connector import Call, run_connector
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
 from flowmate_airflow.steps.jobs import check_config, job_for
+from flowmate_airflow.steps.runtimes import files_root, process_runtime, runtime_name
+from flowmate_airflow.steps.templates import render
 
 REFUSED = {
     "auto_remove": "a connector's container is always removed",
@@ -185,17 +185,9 @@ class ConnectorOperator(DockerOperator):
         if self.connection is None:
             return None
         try:
-            found = BaseHook.get_connection(self.connection)
+            return account_of(BaseHook.get_connection(self.connection))
         except AirflowNotFoundException:
-            raise ConfigFailure(
-                f"step `{self.task_id}` ({self.use}) names the Connection `{self.connection}`, which does not exist. "
-                f"Add it in Airflow's UI under Admin, Connections, or with "
-                f"`airflow connections add {self.connection} --conn-type generic --conn-login … --conn-password …`"
-            ) from None
-        extra: dict[str, Any] = {}
-        with suppress(TypeError, ValueError):
-            extra = dict(found.extra_dejson)
-        return Account(self.connection, found.login, found.password, found.host, found.port, found.schema, extra)
+            raise missing_connection(self.connection, self.task_id, self.use) from None
 
 
 def _find_manifest(use: str) -> Manifest:
