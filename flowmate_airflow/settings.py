@@ -27,13 +27,12 @@ def setting(name: str) -> str:
 
     :param name: an option of :data:`flowmate_airflow.provider_info.OPTIONS`
     """
-    default = str(OPTIONS[name]["default"] or "")
-    if "airflow.configuration" in sys.modules:
-        from airflow.configuration import conf
+    return _option(SECTION, name, str(OPTIONS[name]["default"] or ""))
 
-        return str(conf.get(SECTION, name, fallback=default))
-    from_environment = os.environ.get(f"AIRFLOW__{SECTION.upper()}__{name.upper()}")
-    return from_environment if from_environment is not None else _from_file(name, default)
+
+def ignore_syntax() -> str:
+    """Return how `.airflowignore` is written, Airflow's `[core] dag_ignore_file_syntax`: `glob` or `regexp`."""
+    return _option("core", "dag_ignore_file_syntax", "glob")
 
 
 def int_setting(name: str) -> int:
@@ -59,10 +58,19 @@ def folder_setting(name: str, default: str) -> Path:
     return Path(text).expanduser() if text else airflow_home() / default
 
 
-def _from_file(name: str, default: str) -> str:
+def _option(section: str, name: str, default: str) -> str:
+    if "airflow.configuration" in sys.modules:
+        from airflow.configuration import conf
+
+        return str(conf.get(section, name, fallback=default))
+    from_environment = os.environ.get(f"AIRFLOW__{section.upper()}__{name.upper()}")
+    return from_environment if from_environment is not None else _from_file(section, name, default)
+
+
+def _from_file(section: str, name: str, default: str) -> str:
     parser = ConfigParser(interpolation=None, strict=False)
     try:
         parser.read(os.environ.get("AIRFLOW_CONFIG", airflow_home() / "airflow.cfg"), encoding="utf-8")
     except (ConfigParserError, UnicodeDecodeError, OSError):
         return default
-    return parser.get(SECTION, name, fallback=default)
+    return parser.get(section, name, fallback=default)

@@ -46,15 +46,17 @@ def load_flows(loader_file: str) -> dict[str, DAG]:
     return dags
 
 
-def check_files(files: list[Path], catalog: Catalog, root: Path) -> tuple[list[LoadedFlow], dict[str, FlowFileError]]:
+def check_files(
+    files: list[Path], catalog: Catalog, root: Path | None = None
+) -> tuple[list[LoadedFlow], dict[str, FlowFileError]]:
     """Return the flows that are right, and the errors of those that are not by their file.
 
-    :param root: problems name files relative to it
+    :param root: problems name files relative to it; default: as they are given
     """
     flows: dict[str, list[LoadedFlow]] = defaultdict(list)
     errors: dict[str, FlowFileError] = {}
     for path in files:
-        name = path.relative_to(root).as_posix()
+        name = _shown(path, root)
         try:
             loaded = load_flow(path, catalog, name=name)
         except FlowFileError as error:
@@ -70,8 +72,12 @@ def check_files(files: list[Path], catalog: Catalog, root: Path) -> tuple[list[L
     return [same[0] for same in flows.values() if len(same) == 1], errors
 
 
-def _taken_twice(flow_id: str, same: list[LoadedFlow], root: Path) -> dict[str, FlowFileError]:
-    names = [loaded.path.relative_to(root).as_posix() for loaded in same]
+def _shown(path: Path, root: Path | None) -> str:
+    return path.as_posix() if root is None else path.relative_to(root).as_posix()
+
+
+def _taken_twice(flow_id: str, same: list[LoadedFlow], root: Path | None) -> dict[str, FlowFileError]:
+    names = [_shown(loaded.path, root) for loaded in same]
     errors = {}
     for name, loaded in zip(names, same, strict=True):
         others = ", ".join(other for other in names if other != name)
