@@ -9,9 +9,14 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
+from airflow.exceptions import SerializationError
 from airflow.sdk import DAG
 
 from flowmate_airflow.flows.errors import FlowFileError
+
+
+class FlowImportError(SerializationError):
+    """A flow file has problems. Of this type because Airflow wraps any other error that serialising raises."""
 
 
 class BrokenFlow(DAG):
@@ -42,8 +47,7 @@ class BrokenFlow(DAG):
         """Asked for while the DAG is serialised; before that it is none."""
         error = self.__dict__.get("flow_error")
         if error is not None:
-            # Without the frames of where it was found: Airflow shows the last ones above the report.
-            raise error.with_traceback(None)
+            raise FlowImportError(str(error))
 
     @access_control.setter
     def access_control(self, value: Any) -> None:

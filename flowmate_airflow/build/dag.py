@@ -20,16 +20,17 @@ FIRST_DAY = date(2024, 1, 1)
 
 
 class FlowDAG(DAG):
-    """The DAG of a flow. Its file is the YAML, which Airflow's code view then shows; the loader is what it imports."""
+    """The DAG of a flow: `fileloc`, which the code view shows, is the YAML; `relative_fileloc`, which workers import, the
+    loader."""
 
     @property
     def fileloc(self) -> str:
-        """The YAML file. Airflow's importer sets the loader's path here, which `relative_fileloc` keeps."""
-        return str(self.__dict__.get("flow_file", ""))
+        """The YAML file, once Airflow's importer has worked out `relative_fileloc` from the loader's path."""
+        return str(self.__dict__["loader" if self.relative_fileloc is None else "flow_file"])
 
     @fileloc.setter
     def fileloc(self, value: str) -> None:
-        self.__dict__.setdefault("flow_file", value)
+        self.__dict__["loader"] = value
 
 
 def build_dag(graph: FlowGraph) -> DAG:
