@@ -117,9 +117,7 @@ class Client:
 
     def wait_for_import_error(self, filename: str, timeout: float = 60) -> str:
         """Return the import error of a file, given by its path below the dags folder, once it is there."""
-        return wait_until(
-            f"an import error of {filename}", lambda: self.import_errors().get(filename), timeout
-        )
+        return wait_until(f"an import error of {filename}", lambda: self.import_errors().get(filename), timeout)
 
     def drop_flow(self, name: str, text: str) -> Path:
         """Put a file into the dags folder, whole at once, and return its path."""
@@ -149,9 +147,7 @@ class Client:
         run = self.send("POST", f"dags/{quote(dag_id)}/dagRuns", {"logical_date": None, "conf": conf or {}})
         return str(run["dag_run_id"])
 
-    def wait_for_run(
-        self, dag_id: str, run_id: str, timeout: float = 120, states: Collection[str] = FINISHED
-    ) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120, states: Collection[str] = FINISHED) -> str:
         """Return the state of a run once it is one of `states`."""
 
         def look() -> str | None:
@@ -164,9 +160,7 @@ class Client:
             states_now = {task: found["state"] for task, found in self.task_instances(dag_id, run_id).items()}
             raise AirflowTrouble(f"{error}; its tasks: {states_now}") from None
 
-    def run(
-        self, dag_id: str, conf: Mapping[str, Any] | None = None, timeout: float = 120
-    ) -> tuple[str, str]:
+    def run(self, dag_id: str, conf: Mapping[str, Any] | None = None, timeout: float = 120) -> tuple[str, str]:
         """Start a run, wait for its end and return its id and its state."""
         run_id = self.trigger(dag_id, conf)
         return run_id, self.wait_for_run(dag_id, run_id, timeout)

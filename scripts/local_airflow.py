@@ -175,9 +175,7 @@ class LocalAirflow:
         """End every process: ask each one, wait up to `grace` seconds for all, then kill what is left."""
         for component, process in self._processes.items():
             if component == "standalone":
-                process.send_signal(
-                    signal.SIGINT
-                )  # it ends its children itself, and hangs if they end before
+                process.send_signal(signal.SIGINT)  # it ends its children itself, and hangs if they end before
             else:
                 _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + grace
