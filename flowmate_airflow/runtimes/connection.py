@@ -29,8 +29,7 @@ class Connection:
         if url.startswith(("http+docker://ssh", "http+docker://localnpipe")):
             raise RuntimeFailure(
                 "FlowMate reaches a container engine by unix:// or tcp:// only; for an engine behind ssh "
-                "forward its "
-                "socket (ssh -L /tmp/docker.sock:/var/run/docker.sock HOST) and set DOCKER_HOST to that",
+                "forward its socket (ssh -L /tmp/docker.sock:/var/run/docker.sock HOST) and set DOCKER_HOST to that",
                 retry=False,
             )
         # The objects of the HTTP library stay referenced: it closes the sockets when they are collected.
@@ -74,12 +73,8 @@ class Connection:
 
     def _attach(self, client: APIClient, container: str, *streams: str) -> socket.socket:
         held = client.attach_socket(container, {**dict.fromkeys(streams, 1), "stream": 1})
-        self._held.append(held)
         connected = getattr(held, "_sock", held)
-        if isinstance(connected, socket.socket) and not isinstance(held, socket.socket):
-            self._held.append(connected)
-        else:
-            connected = held
+        self._held += [held, connected]
         # The client's timeout is for API calls; a component may be silent for hours.
         connected.settimeout(None)
         if connected.family != socket.AF_UNIX:

@@ -94,8 +94,7 @@ def pull_failure(image: str, why: str) -> RuntimeFailure:
     final = any(sign in why.lower() for sign in _FINAL_PULL_ERRORS)
     return RuntimeFailure(
         f"there is no image {image} on the container engine, and it could not be pulled: {why}. Build it "
-        "(`make "
-        "images` for the connectors that come with FlowMate), or check its name, or log in to its registry "
+        "(`make images` for the connectors that come with FlowMate), or check its name, or log in to its registry "
         "(`docker login` on the engine's machine, or docker_conn_id on the step)",
         retry=not final,
     )
@@ -105,8 +104,7 @@ def image_missing(image: str) -> RuntimeFailure:
     """Return the failure for an image that is missing and must not be pulled."""
     return RuntimeFailure(
         f"there is no image {image} on the container engine, and pulling is switched off; build it (`make "
-        "images` "
-        "for the connectors that come with FlowMate) or pull it there",
+        "images` for the connectors that come with FlowMate) or pull it there",
         retry=False,
     )
 

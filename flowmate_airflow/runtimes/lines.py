@@ -57,8 +57,7 @@ class LineSplitter:
         if length > self._limit:
             raise OutputLimitExceeded(
                 f"the component wrote a line of more than {show_size(self._limit)}; one message must fit in "
-                "a line: "
-                "make its messages smaller or raise `limits.message` in the connector's manifest"
+                "a line: make its messages smaller or raise `limits.message` in the connector's manifest"
             )
 
 

@@ -48,14 +48,12 @@ class ProcessRuntime(Runtime):
         """See :meth:`Runtime.start`. The thread that calls it must live as long as the context."""
         self._log.warning(
             "this step runs as a plain process, without isolation: its connector can reach all that this "
-            "worker can. "
-            "Use it for connectors that you trust, and the docker runtime for all others"
+            "worker can. Use it for connectors that you trust, and the docker runtime for all others"
         )
         if job.process is None or job.source is None:
             raise RuntimeFailure(
                 f"the connector of the image {job.image} runs in a container only (its manifest has no "
-                "`process`): "
-                "install a container engine and set `[flowmate] runtime = docker`",
+                "`process`): install a container engine and set `[flowmate] runtime = docker`",
                 retry=False,
             )
         mark = _mark(job)

@@ -98,8 +98,7 @@ def _build(folder: Path, requirements: Sequence[str], log: Log) -> None:
     except subprocess.CalledProcessError as error:
         raise RuntimeFailure(
             "this Python can't make a virtual environment with pip; install uv (`pip install uv`) or your "
-            "system's "
-            f"python3-venv: {_tail(error.output or b'')}",
+            f"system's python3-venv: {_tail(error.output or b'')}",
             retry=False,
         ) from error
     if requirements:
