@@ -9,6 +9,8 @@ from typing import Any
 
 import orjson
 
+from flowmate_airflow.flows.quickschemas import surely_fits, surely_schema
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -27,7 +29,7 @@ def violations(fields: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator
     """
     for name, value in values.items():
         schema = fields[name]
-        if _plainly_fits(schema, value):
+        if surely_fits(schema, value):
             continue
         for error in sorted(_validator(orjson.dumps(schema)).iter_errors(value), key=lambda error: list(error.path)):
             path = (name, *error.absolute_path)
@@ -36,8 +38,7 @@ def violations(fields: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator
 
 def schema_problem(schema: Any) -> str | None:
     """Return what makes a value no JSON Schema (draft 2020-12), or None."""
-    kind = schema.get("type")
-    if isinstance(kind, str) and kind in _PLAIN_TYPES and _SAYS_NOTHING.issuperset(schema):
+    if surely_schema(schema):
         return None
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
@@ -47,27 +48,6 @@ def schema_problem(schema: Any) -> str | None:
     except SchemaError as error:
         return error.message
     return None
-
-
-_PLAIN_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-    "array": (list,),
-    "object": (dict,),
-}
-_SAYS_NOTHING = frozenset({"title", "description", "default", "examples", "type"})
-
-
-def _plainly_fits(schema: Any, value: Any) -> bool:
-    """Whether a schema of nothing but a plain type allows the value: true for most fields, without a validator."""
-    kind = schema.get("type")
-    if not isinstance(kind, str) or not _SAYS_NOTHING.issuperset(schema):
-        return False
-    if isinstance(value, bool):
-        return kind == "boolean"
-    return isinstance(value, _PLAIN_TYPES.get(kind, ()))
 
 
 @lru_cache(maxsize=1024)

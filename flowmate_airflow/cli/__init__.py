@@ -1,0 +1,1 @@
+"""The command line: `flowmate`, and the same as `airflow flowmate`."""

@@ -1,0 +1,189 @@
+"""Every command and its arguments, once: `flowmate` and `airflow flowmate` are both made of them."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument. Help texts have no square brackets and no percent signs: Airflow's parser reads them as markup.
+
+    :param options: what else `argparse` is told
+    """
+
+    flags: tuple[str, ...]
+    help: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    :param handler: `module:function`, imported when the command runs, so that no command waits for another's imports
+    :param examples: command lines without the program's name
+    """
+
+    name: str
+    help: str
+    handler: str
+    arguments: Sequence[Argument] = ()
+    examples: Sequence[str] = ()
+
+    def load(self) -> Callable[[Namespace], int]:
+        """Return the function that runs the command and gives its exit code."""
+        module, _, name = self.handler.partition(":")
+        function: Callable[[Namespace], int] = getattr(import_module(module), name)
+        return function
+
+    def epilog(self, program: str) -> str:
+        """Return the examples, as the help shows them."""
+        return "\n".join(["examples:", *(f"  {program} {example}" for example in self.examples)])
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Commands under one name."""
+
+    name: str
+    help: str
+    commands: Sequence[Command]
+
+
+Entry: TypeAlias = Command | Group
+
+_FLOW = Argument(("flow",), "the flow's file", {"metavar": "FLOW.yaml"})
+_CONNECTORS = Argument(
+    ("--connectors",),
+    "your own connectors: a folder with a folder for each (default: the option connectors_folder)",
+    {"metavar": "DIR"},
+)
+_FORMAT = Argument(
+    ("--format",),
+    "for people or for programs (default: human)",
+    {"choices": ["human", "json"], "default": "human"},
+)
+
+_RUN = (
+    _FLOW,
+    Argument(("--step",), "run this step only", {"metavar": "ID"}),
+    Argument(
+        ("--params",), "the run's params as a JSON object, or @ and the name of a file with one", {"metavar": "JSON"}
+    ),
+    Argument(
+        ("--runtime",),
+        "where connectors run: in containers, or as plain processes without isolation (default: the option runtime)",
+        {"choices": ["docker", "process"]},
+    ),
+    Argument(
+        ("--input",),
+        "messages for the one step, as JSON Lines: whole messages or their data; - reads standard input",
+        {"metavar": "FILE.jsonl"},
+    ),
+    Argument(("--output",), "keep the messages of each step, as DIR/STEP.jsonl", {"metavar": "DIR"}),
+    Argument(("--full",), "print all messages of the last step, not the first five", {"action": "store_true"}),
+    _CONNECTORS,
+)
+
+COMMANDS: tuple[Entry, ...] = (
+    Command(
+        "lint",
+        "Check flow files",
+        "flowmate_airflow.cli.lint:lint",
+        (
+            Argument(("paths",), "files and folders (default: this folder)", {"nargs": "*", "metavar": "PATH"}),
+            _FORMAT,
+            _CONNECTORS,
+        ),
+        ("lint", "lint dags/flows/orders.yaml", "lint dags --format json"),
+    ),
+    Command(
+        "run",
+        "Run a flow here: no scheduler, no database, no retries",
+        "flowmate_airflow.cli.run:run",
+        _RUN,
+        (
+            "run orders.yaml",
+            """run orders.yaml --params '{"since": "2026-01-31"}' --runtime process""",
+            "run orders.yaml --step saved --input orders.jsonl",
+            "run orders.yaml --full | jq .data",
+        ),
+    ),
+    Command(
+        "show",
+        "Show a flow's steps and how they hang together",
+        "flowmate_airflow.cli.show:show",
+        (
+            _FLOW,
+            Argument(("--format",), "default: text", {"choices": ["text", "mermaid"], "default": "text"}),
+            _CONNECTORS,
+        ),
+        ("show orders.yaml", "show orders.yaml --format mermaid"),
+    ),
+    Group(
+        "connectors",
+        "Show the connectors that flows may use",
+        (
+            Command(
+                "list",
+                "List all connectors",
+                "flowmate_airflow.cli.connectors:list_connectors",
+                (_FORMAT, _CONNECTORS),
+                ("connectors list", "connectors list --format json"),
+            ),
+            Command(
+                "show",
+                "Show a connector: credentials, functions, fields",
+                "flowmate_airflow.cli.connectors:show_connector",
+                (Argument(("name",), "the connector's name", {"metavar": "NAME"}), _FORMAT, _CONNECTORS),
+                ("connectors show http",),
+            ),
+        ),
+    ),
+    Group(
+        "new",
+        "Start a flow or a connector of your own",
+        (
+            Command(
+                "flow",
+                "Write a small flow that runs, to be changed",
+                "flowmate_airflow.cli.new:new_flow",
+                (
+                    Argument(("name",), "the flow's id, and its file's name", {"metavar": "NAME"}),
+                    Argument(("--folder",), "where to (default: this folder)", {"metavar": "DIR", "default": "."}),
+                ),
+                ("new flow orders", "new flow orders --folder dags/flows"),
+            ),
+            Command(
+                "connector",
+                "Write a small connector with a test, to be changed",
+                "flowmate_airflow.cli.new:new_connector",
+                (
+                    Argument(("name",), "the connector's name", {"metavar": "NAME"}),
+                    Argument(
+                        ("--folder",),
+                        "the folder for the connector's folder (default: the option connectors_folder)",
+                        {"metavar": "DIR"},
+                    ),
+                ),
+                ("new connector shop", "new connector shop --folder connectors"),
+            ),
+        ),
+    ),
+    Command(
+        "schema",
+        "Print the JSON Schema of flow files, for editors",
+        "flowmate_airflow.cli.schema:schema",
+        (
+            Argument(
+                ("--connector",), "of the connectors' manifests (connector.yaml) instead", {"action": "store_true"}
+            ),
+        ),
+        ("schema > flow.schema.json", "schema --connector"),
+    ),
+)
