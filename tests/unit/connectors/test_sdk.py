@@ -7,13 +7,12 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from connector_process import Outcome, environment, feed, run_process
+from connector_process import PYTHON, Outcome, environment, feed, run_process
 
 from flowmate_airflow.protocols.component import parse_line
 from flowmate_airflow.protocols.events import LogEvent, MessageEvent
@@ -48,7 +47,7 @@ def run(path: Path, *arguments: str, **options: object) -> Outcome:
 def started(path: Path, function: str) -> Any:
     """Start a function without feeding it. Not a typed Popen: its pipes would have to be asserted each time."""
     return subprocess.Popen(
-        [sys.executable, path.name, "run", function],
+        [*PYTHON, path.name, "run", function],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
