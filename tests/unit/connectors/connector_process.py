@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +92,29 @@ def feed(
 
 
 def run_process(command: list[str], stdin: bytes, folder: Path, **variables: str) -> Outcome:
-    done = subprocess.run(
-        [*PYTHON, *command],
-        input=stdin,
-        capture_output=True,
-        cwd=folder,
-        env=environment(**variables),
-        timeout=DEADLINE,
-    )
-    events = [parse_line(line) for line in done.stdout.splitlines()]
-    return Outcome(done.returncode, events, done.stdout, done.stderr.decode())
+    """Run a connector to its end in a process of its own and return what it printed.
+
+    :param command: what follows `python`: `-m module …` or a file and its arguments
+    """
+    with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        source.write(stdin)
+        source.seek(0)
+        request = {"folder": str(folder), "command": command, "environment": variables}
+        connection = _zygote()
+        socket.send_fds(connection, [json.dumps(request).encode()], [file.fileno() for file in (source, out, err)])
+        code = int(connection.recv(16))
+        out.seek(0)
+        err.seek(0)
+        stdout, stderr = out.read(), err.read()
+    return Outcome(code, [parse_line(line) for line in stdout.splitlines()], stdout, stderr.decode())
+
+
+@cache
+def _zygote() -> socket.socket:
+    ours, its = socket.socketpair()
+    ours.settimeout(DEADLINE)
+    script = str(Path(__file__).with_name("zygote.py"))
+    # It ends when this process does, since its end of the socket is closed then.
+    subprocess.Popen([*PYTHON, script, str(its.fileno())], env=environment(), pass_fds=[its.fileno()])
+    its.close()
+    return ours
