@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sqlite3
@@ -140,9 +141,12 @@ class LocalAirflow:
         database.close()
 
     def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
+        # Should we be killed, the kernel asks our children to end. `airflow standalone` listens to Ctrl-C only.
+        ending = "INT" if command[0] == "standalone" else "TERM"
+        follow = ["setpriv", "--pdeathsig", ending] if shutil.which("setpriv") else []
         with (self.home / "output" / f"{command[0]}.log").open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "airflow", *command],
+                [*follow, sys.executable, "-m", "airflow", *command],
                 cwd=self.home,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
