@@ -44,7 +44,8 @@ def _translated(entry: Entry) -> Any:
 def _argument(argument: Argument) -> Any:
     from airflow.cli.cli_config import Arg
 
-    return Arg(argument.flags, help=argument.help, **argument.options)
+    make: Callable[..., Any] = Arg  # Airflow's own has no types
+    return make(argument.flags, help=argument.help, **argument.options)
 
 
 def _function(command: Command) -> Callable[[Namespace], None]:

@@ -39,7 +39,7 @@ def run_command(command: Command, arguments: Namespace) -> int:
         return WRONG_USAGE
     except BrokenPipeError:
         # The reader (head, less) has seen enough. Python would complain at exit when it flushes stdout.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

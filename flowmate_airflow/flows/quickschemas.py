@@ -1,7 +1,7 @@
 """Quick answers about common JSON Schemas and values, always on the safe side.
 
-Importing `jsonschema` takes a third of a second, which is most of what `flowmate lint` may take. These functions say yes
-only where the library would, and are right to say no at any time: then the library is asked.
+Importing `jsonschema` takes a third of a second, most of what `flowmate lint` may take. These functions say yes only
+where the library would, and are right to say no at any time: then the library is asked.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _fits_enum(values: Any, value: Any, _schema: Any) -> bool:
     return isinstance(value, str) and value in values
 
 
-def _fits_length(value: Any, fits: Callable[[int], bool], kind: type) -> bool:
+def _fits_length(value: Any, fits: Callable[[int], bool], kind: type[str] | type[list[Any]]) -> bool:
     return not isinstance(value, kind) or fits(len(value))
 
 

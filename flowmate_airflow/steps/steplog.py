@@ -102,4 +102,5 @@ class StepLog:
             self._log(logging.WARNING, f"{self._dropped:,} lines of log were dropped: the component logs too much")
         if self.progress.errors > MAX_ERRORS:
             self._log(logging.WARNING, f"{self.progress.errors - MAX_ERRORS:,} more messages failed")
-        self._log(logging.INFO, str(self.progress))
+        if self._on_progress is None:
+            self._log(logging.INFO, str(self.progress))

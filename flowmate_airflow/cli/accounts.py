@@ -1,0 +1,108 @@
+"""Airflow's Connections for a local run: from the environment without Airflow, else by asking Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from flowmate_airflow.auth.credentials import Account, account_of, missing_connection
+from flowmate_airflow.steps.errors import ConfigFailure
+
+ENVIRONMENT = "AIRFLOW_CONN_"
+_EXTRA_KEY = "__extra__"
+
+
+def find_account(conn_id: str, step: str, use: str) -> Account:
+    """Return the Connection of that id.
+
+    :param step: the step that names it, for errors
+    :raises ConfigFailure: there is none, or it cannot be read
+    """
+    text = os.environ.get(f"{ENVIRONMENT}{conn_id.upper()}")
+    if text:
+        try:
+            return _from_json(conn_id, text) if text.lstrip().startswith("{") else _from_uri(conn_id, text)
+        except ValueError as error:
+            # Never the text itself: it holds secrets.
+            raise ConfigFailure(
+                f"step `{step}`: the environment variable {ENVIRONMENT}{conn_id.upper()} is no Connection: {error}"
+            ) from None
+    return _from_airflow(conn_id, step, use)
+
+
+def _from_json(conn_id: str, text: str) -> Account:
+    try:
+        value = json.loads(text)
+        extra = value.get("extra") or {}
+        extra = json.loads(extra) if isinstance(extra, str) else extra
+    except ValueError:
+        raise ValueError("it is not valid JSON") from None
+    if not isinstance(extra, dict):
+        raise ValueError("its `extra` is not an object")
+    return Account(
+        conn_id,
+        value.get("login"),
+        value.get("password"),
+        value.get("host"),
+        _port(value.get("port")),
+        value.get("schema"),
+        extra,
+    )
+
+
+def _from_uri(conn_id: str, uri: str) -> Account:
+    """Read a Connection's URI as Airflow does: `type://login:password@host:port/schema?extra`.
+
+    The host may have a scheme of its own: `type://https://host`.
+    """
+    _, separator, rest = uri.partition("://")
+    if not separator:
+        raise ValueError("it is neither JSON nor a URI")
+    parts = urlsplit(rest if "://" in rest else f"//{rest}")
+    host = unquote(parts.hostname) if parts.hostname else None
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError("its port is not a number") from None
+    extra: Any = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if _EXTRA_KEY in extra:
+        try:
+            extra = json.loads(extra[_EXTRA_KEY])
+        except ValueError:
+            raise ValueError(f"its {_EXTRA_KEY} is not valid JSON") from None
+    return Account(
+        conn_id,
+        unquote(parts.username) if parts.username else None,
+        unquote(parts.password) if parts.password else None,
+        f"{parts.scheme}://{host}" if host and parts.scheme else host,
+        port,
+        unquote(parts.path[1:]) or None,
+        extra if isinstance(extra, dict) else {},
+    )
+
+
+def _port(value: Any) -> int | None:
+    try:
+        return int(value) if value else None
+    except (TypeError, ValueError):
+        raise ValueError("its port is not a number") from None
+
+
+def _from_airflow(conn_id: str, step: str, use: str) -> Account:
+    try:
+        from airflow.models.connection import Connection
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
+        try:
+            return account_of(Connection.get_connection_from_secrets(conn_id))
+        except AirflowNotFoundException:
+            raise missing_connection(conn_id, step, use) from None
+    except ConfigFailure:
+        raise
+    except Exception as error:
+        raise ConfigFailure(
+            f"step `{step}` ({use}): Airflow could not be asked for the Connection `{conn_id}` "
+            f"({type(error).__name__}: {error}); set {ENVIRONMENT}{conn_id.upper()} to do without it"
+        ) from None
