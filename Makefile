@@ -3,6 +3,8 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 # A long run prints nothing for minutes when pytest is quiet, so name the slow tests at the end.
 PYTEST := $(PYTHON) -m pytest --durations=10
+# Python without the ending, which ruff does not find by itself.
+SCRIPTS := scripts/demo scripts/images
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -33,15 +35,15 @@ bench:  ## Measure the budgets, as ratios
 
 lint:  ## Check style, types and the shipped flows
 	@scripts/setup lint test
-	@.venv/bin/ruff check .
-	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check . $(SCRIPTS)
+	@.venv/bin/ruff format --check . $(SCRIPTS)
 	@.venv/bin/mypy
 	@.venv/bin/flowmate lint dags
 
 format:  ## Bring the code into shape
 	@scripts/setup lint
-	@.venv/bin/ruff check --fix .
-	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix . $(SCRIPTS)
+	@.venv/bin/ruff format . $(SCRIPTS)
 
 images:  ## Build the connectors' images (BASE_IMAGE: what they start from)
 	@scripts/setup test
