@@ -13,7 +13,7 @@ import yaml
 from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.manifest import AuthMethod, Function, Manifest
 from flowmate_airflow.cli.common import catalog_of, print_json
-from flowmate_airflow.cli.errors import FAILED, CommandError, UsageError
+from flowmate_airflow.cli.errors import CommandError, UsageError
 from flowmate_airflow.flows.errors import did_you_mean
 
 _WIDTH = 110
@@ -138,7 +138,7 @@ def add_connection(manifest: Manifest, name: str) -> str:
     if "url" in sources and "host" not in sources:
         options.append(f"--conn-host {_EXAMPLE_URL}")
     extra = {"auth": name} if len(manifest.auth) > 1 else {}
-    extra |= {part: "…" for _, _, part in (source.partition("extra.") for source in sorted(sources)) if part}
+    extra |= {part: "…" for _, _, part in (source.partition("extra.") for source in method.required.values()) if part}
     if extra:
         options.append(f"--conn-extra '{json.dumps(extra, ensure_ascii=False)}'")
     return " ".join([f"airflow connections add my_{manifest.name} --conn-type generic", *options])

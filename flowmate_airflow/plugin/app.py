@@ -1,0 +1,28 @@
+"""What FlowMate adds to Airflow's API server, below `/flowmate`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from flowmate_airflow.flows.schema import flow_schema
+
+
+def make_app() -> FastAPI:
+    """Return the app. Airflow mounts it without authentication, so each route says who may use it."""
+    app = FastAPI(title="FlowMate", openapi_url=None)
+
+    @app.get("/schema/flow.json")
+    def schema() -> JSONResponse:
+        """The JSON Schema of flow files. Public: editors fetch it without a login, and it is the same everywhere."""
+        return JSONResponse(_schema(), media_type="application/schema+json", headers={"Cache-Control": "max-age=3600"})
+
+    return app
+
+
+@lru_cache(maxsize=1)
+def _schema() -> dict[str, Any]:
+    return flow_schema()
