@@ -62,7 +62,7 @@ class LocalAirflow:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def _settings(self, worker_log_port: int, trigger_log_port: int) -> dict[str, str]:
-        options = {
+        options: dict[str, dict[str, object]] = {
             "core": {
                 "dags_folder": self.dags,
                 "load_examples": False,
