@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from flowmate_airflow.catalog.manifest import AuthMethod, Manifest
 from flowmate_airflow.steps.errors import ConfigFailure
@@ -42,6 +44,8 @@ class Account:
         host = self.host if "://" in self.host else f"{self.schema or 'https'}://{self.host}"
         head, separator, path = host.partition("://")
         name, slash, rest = path.partition("/")
+        if name.count(":") > 1 and not name.startswith("["):
+            name = f"[{name}]"  # an IPv6 address
         port = f":{self.port}" if self.port and ":" not in name.rpartition("]")[2] else ""
         return f"{head}{separator}{name}{port}{slash}{rest}"
 
@@ -90,7 +94,7 @@ def credentials_for(manifest: Manifest, account: Account | None, step: str) -> d
 
 def _method(manifest: Manifest, account: Account, step: str) -> str:
     asked = account.extra.get(METHOD_KEY)
-    if asked is not None and asked not in manifest.auth:
+    if asked is not None and (not isinstance(asked, str) or asked not in manifest.auth):
         raise ConfigFailure(
             f"the Connection `{account.conn_id}` of step `{step}` asks for the auth method {asked!r} in its extra; "
             f"`{manifest.name}` has {', '.join(manifest.auth)}"
@@ -119,12 +123,12 @@ def secrets_of(account: Account | None) -> Iterator[str]:
     """Yield every text that must not turn up in a log: the secrets, their lines, and the forms they are sent in."""
     if account is None:
         return
-    secrets = [account.password, *_texts(account.extra)]
-    for secret in secrets:
+    extra = {key: value for key, value in account.extra.items() if key != METHOD_KEY}
+    for secret in (account.password, *_texts(extra)):
         if not secret or len(secret) < 5:
             continue
-        yield secret
-        lines = secret.split("\n")
+        yield from dict.fromkeys((secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)))
+        lines = secret.splitlines()
         if len(lines) > 1:  # a key of many lines reaches the log line by line
             yield from (line for line in lines if len(line) >= 16)
     if account.login and account.password:

@@ -7,8 +7,9 @@ reading stream; nothing holds a whole batch.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import orjson
@@ -92,7 +93,8 @@ class BatchWriter:
     def abort(self) -> None:
         """Forget the batch and remove its file."""
         if self._file is not None:
-            self._stack.close()
+            with suppress(OSError):  # what could not be written is not wanted any more
+                self._stack.close()
             self._storage.remove()
 
     def _spill(self) -> None:
@@ -111,17 +113,20 @@ def _previewed(message: Message, line: bytes) -> Any:
     return message if len(line) <= PREVIEW_BYTES else {"id": message["id"], "bytes": len(line)}
 
 
-def read_batch(value: Mapping[str, Any]) -> Iterator[Message]:
+def read_batch(value: Any) -> Iterator[Message]:
     """Yield the messages of a batch.
 
     :raises BatchError: the value is no batch, or its file cannot be read to its end
     """
-    if "messages" in value:
-        yield from value["messages"]
-    elif isinstance(value.get("href"), str):
-        yield from _read_file(value["href"], int(value["count"]))
+    if not isinstance(value, Mapping):
+        raise BatchError(f"an XCom value is not a batch: it is of type {type(value).__name__}")
+    messages, href, count = value.get("messages"), value.get("href"), value.get("count")
+    if isinstance(messages, list):
+        yield from messages
+    elif isinstance(href, str) and isinstance(count, int):
+        yield from _read_file(href, count)
     else:
-        raise BatchError(f"an XCom value is not a batch: it has the keys {sorted(value)}")
+        raise BatchError(f"an XCom value is not a batch: it has the keys {', '.join(sorted(map(str, value)))}")
 
 
 def _read_file(href: str, count: int) -> Iterator[Message]:
@@ -135,7 +140,7 @@ def _read_file(href: str, count: int) -> Iterator[Message]:
         raise BatchError(
             f"the batch {href} is gone; run the step that made it again. Do all workers share `[flowmate] batch_url`?"
         ) from None
-    except (OSError, EOFError, orjson.JSONDecodeError) as error:
+    except (OSError, EOFError, zlib.error, orjson.JSONDecodeError) as error:
         raise BatchError(f"the batch {href} cannot be read: {error}") from None
     if read != count:
         raise BatchError(f"the batch {href} has {read} messages, not {count}")

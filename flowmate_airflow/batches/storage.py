@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+MAX_NAME = 160
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://")
 
 
@@ -20,7 +22,7 @@ class Storage:
     """
 
     def __init__(self, base: str, parts: tuple[str, ...], attempt: int) -> None:
-        folder = "/".join(quote(part, safe="+=@,").replace("..", "%2E%2E") for part in parts)
+        folder = "/".join(map(_folder_name, parts))
         self.href = f"{base.rstrip('/')}/{folder}/{attempt}.jsonl.gz"
 
     def open_write(self) -> AbstractContextManager[IO[bytes]]:
@@ -34,6 +36,16 @@ class Storage:
         """Remove the file if it is there."""
         with suppress(OSError):
             _path(self.href).unlink()
+
+
+def _folder_name(part: str) -> str:
+    """Return a part as one safe folder name, whatever is in it; a hash stands for the end of a long one."""
+    name = quote(part, safe="+=@,", errors="backslashreplace")
+    if not name.strip("."):
+        name = name.replace(".", "%2E") or "%"
+    if len(name) <= MAX_NAME:
+        return name
+    return f"{name[:MAX_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def open_read(href: str) -> AbstractContextManager[IO[bytes]]:

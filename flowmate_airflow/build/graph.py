@@ -112,7 +112,7 @@ def _step_texts(loaded: LoadedFlow) -> list[str]:
     if first is not None:
         indent = first[1]
         starts = [m.start() for m in re.finditer(rf"^{indent}- ", loaded.text[first.start() :], re.MULTILINE)]
-        end = re.compile(rf"^(?!{indent}[ -]|\s*(?:#|$)).", re.MULTILINE).search(loaded.text, first.start())
+        end = re.compile(rf"^(?!{indent}[ -]|[ \t\r]*(?:#|$)).", re.MULTILINE).search(loaded.text, first.start())
         body = loaded.text[first.start() : end.start() if end else len(loaded.text)]
         starts = [place for place in starts if place < len(body)]
         if len(starts) == count:

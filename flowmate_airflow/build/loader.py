@@ -113,7 +113,7 @@ def _load_one(dag_id: str, files: list[Path], catalog: Catalog) -> dict[str, DAG
 
     named = [path for path in files if path.stem == dag_id]
     mention = dag_id.encode()
-    for tried in (named, (path for path in files if path.stem != dag_id and mention in path.read_bytes()), files):
+    for tried in (named, (path for path in files if path.stem != dag_id and _mentions(path, mention)), files):
         for path in tried:
             try:
                 loaded = load_flow(path, catalog)
@@ -124,3 +124,10 @@ def _load_one(dag_id: str, files: list[Path], catalog: Catalog) -> dict[str, DAG
                 return {dag_id: build_dag(build_graph(loaded, catalog))}
     log.error("there is no flow `%s` below the dags folder; it was removed, renamed or broken", dag_id)
     return {}
+
+
+def _mentions(path: Path, word: bytes) -> bool:
+    try:
+        return word in path.read_bytes()
+    except OSError:
+        return False

@@ -80,7 +80,8 @@ def _packages() -> list[EntryPoint]:
 
 def _package_folder(point: EntryPoint) -> Path:
     """Return a package's folder without importing the package: a manifest is data, and lint runs nobody's code."""
-    spec = importlib.util.find_spec(point.module)
+    top, *below = point.module.split(".")
+    spec = importlib.util.find_spec(top)  # of the outermost package: looking for an inner one would import it
     if spec is None or not spec.submodule_search_locations:
         return Path(point.module)
-    return Path(next(iter(spec.submodule_search_locations)))
+    return Path(next(iter(spec.submodule_search_locations))).joinpath(*below)

@@ -53,7 +53,8 @@ def _schema_problems(manifest: Manifest, source: SourceMap) -> list[Problem]:
             for path, schema in schemas.items():
                 wrong = schema_problem(schema)
                 if wrong:
-                    found.append(source.problem(f"not a JSON Schema: {wrong}", (kind, name, *path), at="key"))
+                    place = (kind, name, *path, *wrong.path)
+                    found.append(source.problem(f"not a JSON Schema: {wrong.message}", place, wrong.hint))
     return found
 
 

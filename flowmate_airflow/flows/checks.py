@@ -114,15 +114,21 @@ def _check_fields(step: UseStep, function: Function, path: Path, source: SourceM
     place = (*path, "with") if step.with_ else (*path, "use")
     for name in step.with_:
         if name not in function.fields:
-            hint = did_you_mean(name, function.fields) or f"`{step.use}` has no fields"
+            hint = did_you_mean(name, function.fields) or _fields_hint(step, function)
             yield source.problem(f"`{step.use}` has no field `{name}`", (*path, "with", name), hint, at="key")
     missing = [name for name in function.required if name not in step.with_]
     for name in missing:
         yield source.problem(f"`{step.use}` needs the field `{name}`", place, f"add `{name}:` under `with:`", at="key")
     known = {name: value for name, value in step.with_.items() if name in function.fields}
     for violation in violations(function.fields, known):
-        if not is_template(violation.value):
+        if not violation.hangs_on_template:
             yield source.problem(violation.message, (*path, "with", *violation.path))
+
+
+def _fields_hint(step: UseStep, function: Function) -> str:
+    if function.fields:
+        return f"`flowmate connectors show {step.connector}` lists its fields"
+    return f"`{step.connector}/{step.function}` has no fields; remove the line"
 
 
 def _check_connection(step: UseStep, manifest: Manifest, path: Path, source: SourceMap) -> Iterator[Problem]:

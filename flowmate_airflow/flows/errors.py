@@ -7,6 +7,7 @@ FlowError
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -94,9 +95,27 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return None
 
 
+def shown(value: Any) -> str:
+    """Return a value as its author wrote it, shortened: JSON's words for scalars, only the kind of the rest."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if value is None:
+        return "nothing"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+_CONTROL = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd")
+
+
 def _window(source: str, column: int, width: int = 120) -> tuple[str, int]:
-    """Cut a long source line around the column; tabs become spaces so that the caret stays in its place."""
-    source = source.replace("\t", " ")
+    """Cut a long source line around the column; tabs become spaces so that the caret stays in its place.
+
+    Control characters, which could steer the reader's terminal, are shown as what they are: unreadable.
+    """
+    source = source.replace("\t", " ").translate(_CONTROL)
     if len(source) <= width:
         return source, column
     start = max(0, column - 1 - width // 2)

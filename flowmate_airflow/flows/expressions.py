@@ -98,31 +98,46 @@ def check_jinja(source: str, params: Mapping[str, Any]) -> ExpressionProblem | N
 
     :param params: the flow's params, which `params.NAME` may refer to
     """
-    from jinja2 import TemplateSyntaxError, meta, nodes
+    from jinja2 import TemplateSyntaxError
 
     try:
-        tree = _environment().parse(source)
+        return _jinja_problem(source, params)
     except TemplateSyntaxError as error:
-        return ExpressionProblem(
-            f"not valid Jinja: {error.message}", "text in `{{ … }}` is rendered when the step starts"
-        )
+        message = str(error.message).rstrip(".")
+    except RecursionError:
+        message = "it is nested too deep"
+    except ValueError as error:  # Jinja reads numbers with int()
+        message = str(error).partition(";")[0]
+    return ExpressionProblem(f"not valid Jinja: {message}", "text in `{{ … }}` is rendered when the step starts")
+
+
+def _jinja_problem(source: str, params: Mapping[str, Any]) -> ExpressionProblem | None:
+    from jinja2 import meta, nodes
+
+    tree = _environment().parse(source)
     names = meta.find_undeclared_variables(tree)
     if "conn" in names:
         return ExpressionProblem(
             "`conn` may not be used in a flow: rendered texts are shown in Airflow's UI",
             "name the Connection under `connection:`; its credentials reach the connector safely",
+            _offset_of("conn", source),
         )
     for name in sorted(names - RUN_NAMES):
         hint = (
             did_you_mean(name, RUN_NAMES) or "Airflow's template variables can be used, such as `ds` or `params.NAME`"
         )
-        return ExpressionProblem(f"`{name}` is not known in a template", hint)
+        return ExpressionProblem(f"`{name}` is not known in a template", hint, _offset_of(name, source))
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
         param = _param_name(node)
         if param is not None and param not in params:
             hint = did_you_mean(param, params) or "declare it under `params:`"
-            return ExpressionProblem(f"the flow has no param `{param}`", hint, max(source.find(param), 0))
+            return ExpressionProblem(f"the flow has no param `{param}`", hint, _offset_of(param, source))
     return None
+
+
+def _offset_of(name: str, source: str) -> int:
+    match = re.search(rf"\b{re.escape(name)}\b", source)
+    return match.start() if match else 0
 
 
 def _param_name(node: Any) -> str | None:

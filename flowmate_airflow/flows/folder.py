@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".yaml", ".yml")
 IGNORE_FILE = ".airflowignore"
@@ -28,7 +31,7 @@ def _walk(folder: Path, ignores: list[tuple[Path, Ignore]], syntax: str, seen: s
     ignore_file = folder / IGNORE_FILE
     if ignore_file.is_file():
         ignores = [*ignores, (folder, _read_ignore(ignore_file, syntax))]
-    for entry in sorted(folder.iterdir(), key=lambda path: path.name):
+    for entry in _entries(folder):
         if entry.name.startswith(".") or entry.name == "__pycache__":
             continue
         is_yaml = entry.suffix in SUFFIXES
@@ -45,12 +48,38 @@ def _walk(folder: Path, ignores: list[tuple[Path, Ignore]], syntax: str, seen: s
             yield entry
 
 
-def _read_ignore(path: Path, syntax: str) -> Ignore:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if syntax == "regexp":
-        patterns = [re.compile(line) for line in (raw.partition("#")[0].strip() for raw in lines) if line]
-        return lambda name, _is_folder: any(pattern.search(name) for pattern in patterns)
-    from pathspec import PathSpec
+def _entries(folder: Path) -> list[Path]:
+    """Return what a folder holds; a folder that may not be read holds no flows, and hides no others."""
+    try:
+        return sorted(folder.iterdir(), key=lambda path: path.name)
+    except OSError as error:
+        log.warning("the folder %s cannot be read: %s", folder, error.strerror)
+        return []
 
-    spec = PathSpec.from_lines("gitignore", lines)
+
+def _read_ignore(path: Path, syntax: str) -> Ignore:
+    try:
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except OSError as error:
+        log.warning("%s cannot be read: %s", path, error.strerror)
+        lines = []
+    if syntax == "regexp":
+        patterns = list(_patterns(path, lines))
+        return lambda name, _is_folder: any(pattern.search(name) for pattern in patterns)
+    from pathspec import GitIgnoreSpec
+
+    try:
+        spec = GitIgnoreSpec.from_lines(lines)
+    except ValueError as error:
+        log.warning("%s is ignored: %s", path, error)
+        return lambda name, is_folder: False
     return lambda name, is_folder: spec.match_file(f"{name}/" if is_folder else name)
+
+
+def _patterns(path: Path, lines: list[str]) -> Iterator[re.Pattern[str]]:
+    for line in (raw.partition("#")[0].strip() for raw in lines):
+        try:
+            if line:
+                yield re.compile(line)
+        except re.error as error:
+            log.warning("%s: the pattern %s is ignored: %s", path, line, error)

@@ -73,28 +73,37 @@ def read_flow(raw: bytes, path: Path, catalog: Catalog, *, name: str | None = No
 def _decode(raw: bytes, shown: str) -> str | None:
     """Return a flow's text, or None for a file that does not mention the marker."""
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        if MARKER not in raw.replace(b"\0", b""):
+        if not _is_marked(raw.replace(b"\0", b"")[2:]):
             return None
         raise FlowFileError([Problem("the file is UTF-16", shown, hint="save it as UTF-8")])
     if MARKER not in raw:
         return None
     if len(raw) > MAX_BYTES:
+        if not _is_marked(raw):
+            return None
         message = f"the file has {len(raw):,} bytes; a flow may have {MAX_BYTES:,}"
         raise FlowFileError([Problem(message, shown, hint="split the flow, and keep data out of it")])
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if not _is_marked(raw):
+            return None
         line = raw.count(b"\n", 0, error.start) + 1
         raise FlowFileError([Problem("the file is not UTF-8", shown, line, hint="save it as UTF-8")]) from None
+
+
+def _is_marked(raw: bytes) -> bool:
+    """Whether a file that cannot be parsed means to be a flow; other tools' files may mention us."""
+    return _TOP_LEVEL_MARKER.search(raw.decode("utf-8-sig", errors="replace")) is not None
 
 
 def _validate(
     data: dict[Any, Any], source: SourceMap, path: Path, catalog: Catalog, problems: list[Problem]
 ) -> Flow | None:
     """Return the flow, and add every problem of it: of the models first, then of what is left standing."""
-    if "id" not in data and not re.match(FLOW_ID, path.stem):
+    if "id" not in data and not re.fullmatch(FLOW_ID, path.stem):
         hint = "add an `id:`, or rename the file to letters, digits, `_`, `-` and `.`"
-        problems.append(source.problem(f"the file's name {path.stem!r} cannot be a flow's id", (), hint))
+        problems.append(source.problem(f"the file's name `{path.stem}` cannot be a flow's id", (), hint))
     try:
         data = migrate(data)
     except UnknownFormat as error:

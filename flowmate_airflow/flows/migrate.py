@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flowmate_airflow.flows.errors import shown
 from flowmate_airflow.flows.models import FORMAT
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -26,7 +27,9 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
     """
     version = data.get("flowmate")
     if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= FORMAT:
-        raise UnknownFormat(f"{version!r} is not a version of the flow format that this FlowMate knows")
+        if version is None:
+            raise UnknownFormat("the version of the flow format is missing")
+        raise UnknownFormat(f"{shown(version)} is not a version of the flow format that this FlowMate knows")
     while version < FORMAT:
         data = MIGRATIONS[version](data)
         version += 1

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from flowmate_airflow.flows.durations import PATTERN, parse_duration
+from flowmate_airflow.flows.errors import shown
 
 FORMAT = 1
 MAX_STEPS = 500
@@ -16,20 +17,27 @@ MAX_STEPS = 500
 STEP_ID = r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$"
 FLOW_ID = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$"
 CONNECTION_ID = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$"
-USE = re.compile(r"^(?P<connector>[a-z][a-z0-9_-]*)/(?P<function>[A-Za-z_][A-Za-z0-9_]*)(@(?P<version>[0-9][\w.-]*))?$")
+USE = r"^[a-z][a-z0-9_-]*/[A-Za-z_][A-Za-z0-9_]*(@[0-9][A-Za-z0-9_.-]*)?$"
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def _duration(value: Any) -> timedelta:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a duration; write for example 30s, 10m, 1h30m or 2d")
+        raise ValueError(f"{shown(value)} is not a duration; write for example 30s, 10m, 1h30m or 2d")
     return parse_duration(value)
 
 
 def _date(value: Any) -> date:
     try:
-        return date.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is not a date; write for example 2026-01-31") from None
+        # Python 3.11 reads more forms than 3.10 does.
+        day = date.fromisoformat(value) if isinstance(value, str) and _DAY.fullmatch(value) else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise ValueError(f"{shown(value)} is not a date; write for example 2026-01-31")
+    if not 1970 <= day.year <= 2999:
+        raise ValueError(f"the day {value} must be between the years 1970 and 2999")
+    return day
 
 
 Duration: TypeAlias = Annotated[
@@ -65,8 +73,10 @@ class StepOptions(FlowModel):
     pool: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
         default=None, description="The Airflow pool whose slots the step takes."
     )
-    pool_slots: Annotated[int, Field(ge=1)] | None = Field(default=None, description="How many slots. Default: 1.")
-    priority: int | None = Field(
+    pool_slots: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        default=None, description="How many slots. Default: 1."
+    )
+    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None = Field(
         default=None,
         description="Among waiting tasks those with a higher number start first (Airflow's priority_weight).",
     )
@@ -95,7 +105,7 @@ class StepBase(StepOptions):
 class UseStep(StepBase):
     """A step that runs a function of a connector, in a container of its own."""
 
-    use: Annotated[str, Field(pattern=USE.pattern)] = Field(
+    use: Annotated[str, Field(pattern=USE)] = Field(
         description="Connector and function, and optionally the connector's version it was written for.",
         examples=["http/get", "files/write@1.0"],
     )
@@ -156,6 +166,7 @@ Step: TypeAlias = Annotated[
         _kind_of_step,
         custom_error_type="step_kind",
         custom_error_message="a step needs exactly one of " + ", ".join(f"`{kind}`" for kind in STEP_KINDS),
+        custom_error_context={"kinds": ",".join(STEP_KINDS)},
     ),
 ]
 

@@ -69,10 +69,10 @@ class SourceMap:
         node, key = self._root, None
         for part in path:
             if isinstance(node, yaml.MappingNode):
-                found = [(k, v) for k, v in node.value if k.value == str(part)]
-                if not found:
+                found = _pair(node, str(part))
+                if found is None:
                     break
-                key, node = found[-1]
+                key, node = found
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
                 key, node = None, node.value[part]
             else:
@@ -83,14 +83,28 @@ class SourceMap:
         before = node.value[:offset]
         row, rest = before.count("\n"), len(before) - (before.rfind("\n") + 1)
         start = node.start_mark
-        if node.style in ("|", ">"):
+        if node.style == "|":
             line = start.line + 2 + row
             written, read = self._line(line), [*node.value.split("\n"), ""][row]
             return Place(line, len(written) - len(read.rstrip("\n")) + rest + 1, 1)
         quote = 1 if node.style in ("'", '"') else 0
-        if start.line != node.end_mark.line:
-            return Place(start.line + 1, start.column + 1, 1)
+        written = self._line(start.line + 1)[start.column + quote : node.end_mark.column - quote]
+        if start.line != node.end_mark.line or written != node.value:
+            return _of_node(node)  # folded or escaped: what was read is not what stands there
         return Place(start.line + 1, start.column + 1 + quote + rest, 1)
+
+
+def _pair(node: yaml.MappingNode, name: str) -> tuple[yaml.Node, yaml.Node] | None:
+    """Return the key and value of that name (the last, when it is given twice), merged ones included."""
+    own = [(key, value) for key, value in node.value if key.value == name]
+    if own:
+        return own[-1]
+    for key, value in node.value:
+        if key.tag == "tag:yaml.org,2002:merge":
+            sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            found = [_pair(source, name) for source in sources if isinstance(source, yaml.MappingNode)]
+            return next((pair for pair in found if pair is not None), None)
+    return None
 
 
 def _of_node(node: yaml.Node) -> Place:

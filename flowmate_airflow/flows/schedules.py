@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 from flowmate_airflow.flows.durations import parse_duration
-from flowmate_airflow.flows.errors import Problem, did_you_mean
+from flowmate_airflow.flows.errors import Problem, did_you_mean, shown
 from flowmate_airflow.flows.models import Flow
 from flowmate_airflow.flows.positions import SourceMap
 from flowmate_airflow.flows.schemas import schema_problem, violations
 
 PRESETS = ("@once", "@continuous", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
+
+MAX_CRON = 256
+_RANDOM = re.compile(r"\b[rh]\b", re.IGNORECASE)
+_SOME_DAY = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 
 def parse_schedule(schedule: str | None) -> str | timedelta | None:
@@ -28,13 +32,18 @@ def parse_schedule(schedule: str | None) -> str | timedelta | None:
     if re.fullmatch(r"[0-9][0-9wdhms]*", schedule):
         return parse_duration(schedule)
     if schedule.startswith("@"):
-        raise ValueError(f"there is no preset {schedule!r}")
-    if len(schedule.split()) != 5:
-        raise ValueError(f"{schedule!r} is neither cron (five fields) nor an interval")
-    from croniter import croniter
+        raise ValueError(f"there is no preset {shown(schedule)}")
+    if len(schedule.split()) != 5 or len(schedule) > MAX_CRON:
+        raise ValueError(f"{shown(schedule)} is neither cron (five fields) nor an interval")
+    from croniter import CroniterBadDateError, croniter
 
-    if not croniter.is_valid(schedule):
-        raise ValueError(f"{schedule!r} is not a valid cron expression")
+    # croniter's `R` and `H` stand for random times, but a DAG must be the same at every parse.
+    if _RANDOM.search(schedule) or not croniter.is_valid(schedule):
+        raise ValueError(f"{shown(schedule)} is not a valid cron expression")
+    try:
+        croniter(schedule, _SOME_DAY).get_next()
+    except CroniterBadDateError:
+        raise ValueError(f"{shown(schedule)} never comes: there is no such day") from None
     return schedule
 
 
@@ -50,7 +59,7 @@ def check_schedule(flow: Flow, source: SourceMap) -> Iterator[Problem]:
         ZoneInfo(flow.timezone)
     except (KeyError, ValueError, OSError):
         yield source.problem(
-            f"there is no time zone {flow.timezone!r}", ("timezone",), "write a name such as UTC or Europe/Berlin"
+            f"there is no time zone {shown(flow.timezone)}", ("timezone",), "write a name such as UTC or Europe/Berlin"
         )
     if flow.catchup and flow.start_date is None:
         yield source.problem("`catchup` needs a day to begin with", ("catchup",), "add `start_date: YYYY-MM-DD`")
@@ -64,7 +73,8 @@ def check_params(flow: Flow, source: SourceMap) -> Iterator[Problem]:
     for name, schema in flow.params.items():
         wrong = schema_problem(schema)
         if wrong is not None:
-            yield source.problem(f"the param `{name}` is not a JSON Schema: {wrong}", ("params", name), at="key")
+            message = f"the param `{name}` is not a JSON Schema: {wrong.message}"
+            yield source.problem(message, ("params", name, *wrong.path), wrong.hint)
         elif "default" in schema:
             for violation in violations({name: schema}, {name: schema["default"]}):
                 yield source.problem(f"default of {violation.message}", ("params", name, "default"))

@@ -20,7 +20,7 @@ MAX_LINE = 16 * 1024
 MAX_ERRORS = 50
 """How many failed messages are told one by one; the rest is counted."""
 
-_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127] if chr(code) != "\t"}
+_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if chr(code) != "\t"}
 
 
 @dataclass(slots=True)
@@ -81,7 +81,9 @@ class StepLog:
         """Count a message that failed and log why."""
         self.progress.errors += 1
         if self.progress.errors <= MAX_ERRORS:
-            self._log(logging.WARNING, f"message {event.message_id} failed: {event.text}"[:MAX_LINE])
+            self._log(
+                logging.WARNING, f"message {event.message_id} failed: {event.text}"[:MAX_LINE].translate(_CONTROL)
+            )
 
     def component_progress(self, event: ProgressEvent) -> None:
         """Note how far the component says it is."""
