@@ -17,6 +17,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing
 
 from flowmate_airflow.flows.expressions import RUN_NAMES
+from flowmate_airflow.flows.filters import FILTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,7 @@ class _NotHere(StrictUndefined):
 def environment() -> SandboxedEnvironment:
     """Return an environment like Airflow's, with its filters."""
     made = SandboxedEnvironment(undefined=_NotHere, extensions=["jinja2.ext.do"], cache_size=0)
-    made.filters.update(
-        ds=lambda value: _formatted(value, "%Y-%m-%d"),
-        ds_nodash=lambda value: _formatted(value, "%Y%m%d"),
-        ts=lambda value: None if value is None else value.isoformat(),
-        ts_nodash=lambda value: _formatted(value, "%Y%m%dT%H%M%S"),
-        ts_nodash_with_tz=lambda value: None if value is None else _bare(value.isoformat()),
-    )
+    made.filters.update(FILTERS)
     return made
 
 
@@ -76,25 +71,13 @@ def context_of(facts: RunFacts) -> dict[str, Any]:
         "data_interval_start": now,
         "data_interval_end": now,
         "start_date": now,
-        "ds": now.strftime("%Y-%m-%d"),
-        "ds_nodash": now.strftime("%Y%m%d"),
-        "ts": now.isoformat(),
-        "ts_nodash": now.strftime("%Y%m%dT%H%M%S"),
-        "ts_nodash_with_tz": _bare(now.isoformat()),
+        **{name: form(now) for name, form in FILTERS.items()},
         "prev_data_interval_start_success": None,
         "prev_data_interval_end_success": None,
         "prev_start_date_success": None,
         "prev_end_date_success": None,
         "macros": _MACROS,
     }
-
-
-def _formatted(value: date | None, form: str) -> str | None:
-    return None if value is None else value.strftime(form)
-
-
-def _bare(text: str) -> str:
-    return text.replace("-", "").replace(":", "")
 
 
 def _ds_add(ds: str, days: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import jlens
 
 from flowmate_airflow.flows.errors import did_you_mean
+from flowmate_airflow.flows.filters import FILTERS
 
 JINJA = re.compile(r"\{\{|\{%|\{#")
 
@@ -154,5 +155,7 @@ def _param_name(node: Any) -> str | None:
 def _environment() -> Any:
     from jinja2.sandbox import SandboxedEnvironment
 
-    # `do` is what Airflow's own environment adds; templates see nothing else at check time.
-    return SandboxedEnvironment(extensions=["jinja2.ext.do"])
+    # `do` and the filters are what Airflow's own environment adds; templates see nothing else at check time.
+    environment = SandboxedEnvironment(extensions=["jinja2.ext.do"])
+    environment.filters.update(FILTERS)
+    return environment

@@ -12,6 +12,7 @@ import orjson
 from flowmate_airflow.flows.errors import shown
 from flowmate_airflow.flows.expressions import is_template, leaves
 from flowmate_airflow.flows.patterns import slow_pattern
+from flowmate_airflow.flows.quickschemas import surely_fits, surely_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def violations(fields: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator
     """
     for name, value in values.items():
         schema = fields[name]
-        if _plainly_fits(schema, value):
+        if surely_fits(schema, value):
             continue
         try:
             errors = sorted(
@@ -60,8 +61,7 @@ def violations(fields: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator
 
 def schema_problem(schema: Any) -> SchemaProblem | None:
     """Return what makes a value no JSON Schema (draft 2020-12) that is safe to check with, or None."""
-    kind = schema.get("type")
-    if isinstance(kind, str) and kind in _PLAIN_TYPES and _SAYS_NOTHING.issuperset(schema):
+    if surely_schema(schema):
         return None
     from jsonschema.exceptions import best_match
 
@@ -72,15 +72,6 @@ def schema_problem(schema: Any) -> SchemaProblem | None:
 
 
 _TYPES = ("string", "boolean", "integer", "number", "array", "object", "null")
-_PLAIN_TYPES: dict[str, tuple[type, ...]] = {
-    "string": (str,),
-    "boolean": (bool,),
-    "integer": (int,),
-    "number": (int, float),
-    "array": (list,),
-    "object": (dict,),
-}
-_SAYS_NOTHING = frozenset({"title", "description", "default", "examples", "type"})
 _DATA = frozenset({"default", "examples", "enum", "const"})
 """Keywords whose value is data, not a schema."""
 _NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
@@ -143,16 +134,6 @@ def _leads_somewhere(reference: Any, root: Any) -> bool:
         else:
             return False
     return isinstance(node, dict | bool)
-
-
-def _plainly_fits(schema: Any, value: Any) -> bool:
-    """Whether a schema of nothing but a plain type allows the value: true for most fields, without a validator."""
-    kind = schema.get("type")
-    if not isinstance(kind, str) or not _SAYS_NOTHING.issuperset(schema):
-        return False
-    if isinstance(value, bool):
-        return kind == "boolean"
-    return isinstance(value, _PLAIN_TYPES.get(kind, ()))
 
 
 @lru_cache(maxsize=1024)
