@@ -17,7 +17,7 @@ from flowmate_airflow.steps.steplog import INTERVAL, Progress
 if TYPE_CHECKING:
     from rich.table import Table
 
-State: TypeAlias = Literal["waiting", "running", "done", "skipped", "failed"]
+State: TypeAlias = Literal["waiting", "running", "done", "skipped", "failed", "not run"]
 
 
 @dataclass(slots=True)
@@ -58,8 +58,11 @@ class Display(AbstractContextManager["Display"], ABC):
         self._end(step, "skipped")
 
     def failed(self, step: str) -> None:
-        """Show that a step failed."""
+        """Show that a step failed, and that those after it do not run."""
         self._end(step, "failed")
+        for row in self.rows.values():
+            if row.state == "waiting":
+                row.state = "not run"
 
     def done(self, step: str, messages: int, errors: int) -> None:
         """Show that a step has succeeded, and what it made."""
@@ -156,7 +159,7 @@ class LiveDisplay(Display):
             table.add_column(name, justify="right", header_style="dim")
         for step, row in self.rows.items():
             progress, seconds = row.progress, row.seconds
-            ran = row.state not in ("waiting", "skipped")
+            ran = row.state not in ("waiting", "skipped", "not run")
             running = row.state == "running"
             table.add_row(
                 step,
@@ -169,7 +172,14 @@ class LiveDisplay(Display):
         return table
 
 
-_STYLES: dict[State, str] = {"waiting": "dim", "running": "", "done": "green", "skipped": "dim", "failed": "red"}
+_STYLES: dict[State, str] = {
+    "waiting": "dim",
+    "running": "",
+    "done": "green",
+    "skipped": "dim",
+    "failed": "red",
+    "not run": "dim",
+}
 
 
 def _running(progress: Progress) -> str:

@@ -116,6 +116,7 @@ class LocalRun:
         step = node.step
         if isinstance(step, MapStep):
             progress = Progress()
+            self._display.progress(node.id, progress)
             for message in map_messages(step.map, _counted(messages, progress)):
                 writer.write(message)
                 progress.messages_out += 1

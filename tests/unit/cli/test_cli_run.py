@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -339,3 +341,41 @@ def test_files_that_are_no_flows(flowmate: Flowmate, home: Path) -> None:
     assert "is not a flow" in flowmate("run", "other.yaml").err
     assert flowmate("run", "none.yaml").code == 2
     assert flowmate("run", ".").code == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
+def test_in_a_terminal_a_table_shows_each_step(write_flow: WriteFlow, home: Path) -> None:
+    flow = write_flow(
+        """
+        - {id: items, use: shop/items}
+        - {id: none, when: data.number > 5, map: data}
+        - {id: wrong, needs: [items], map: $number("x")}
+        - {id: last, map: data}
+        """
+    )
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "flowmate_airflow.cli.main", "run", flow],
+        cwd=home,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as run:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # how a pseudo-terminal says that the other end is closed
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+    os.close(ours)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n").splitlines()
+    last = [line.split() for line in lines if line.strip()][-5:]
+    assert [words[:2] for words in last[:4]] == [
+        ["items", "done"],
+        ["none", "skipped"],
+        ["wrong", "failed"],
+        ["last", "not"],
+    ]
+    assert last[0][2:4] == ["0", "2"]
+    assert " ".join(last[4]).startswith("step `wrong`: `map` failed for message items-1")
+    assert run.returncode == 1
