@@ -208,6 +208,11 @@ class Client:
         """Return the log of one try of a task once it has `text`."""
 
         def look() -> str | None:
+            answer = self.request(
+                "GET", f"{self._task(dag_id, run_id, task_id)}/logs/{try_number}", full_content="true"
+            )
+            if answer.status_code == 404:  # the try has not begun
+                return None
             log = self.logs(dag_id, run_id, task_id, try_number)
             return log if text in log else None
 

@@ -77,12 +77,13 @@ class LocalAirflow:
             "database": {"sql_alchemy_conn": f"sqlite:///{self.home / 'airflow.db'}?timeout=60"},
             "api": {"host": "127.0.0.1", "port": self.port, "base_url": self.url, "workers": 1},
             "api_auth": {"jwt_secret": secrets.token_hex(32)},
-            "scheduler": {"scheduler_idle_sleep_time": 0.2},
+            "scheduler": {"scheduler_idle_sleep_time": 0.2, "parsing_cleanup_interval": 5},
             "dag_processor": {
                 "refresh_interval": 3,
                 "bundle_refresh_check_interval": 1,
                 "min_file_process_interval": 3,
                 "parsing_processes": 1,
+                "stale_dag_threshold": 5,
             },
             # Nobody fetches logs over HTTP here, but both servers start: on ports that are theirs alone.
             "logging": {

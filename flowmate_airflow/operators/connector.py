@@ -88,6 +88,8 @@ class ConnectorOperator(DockerOperator):
         self.connector = _described(self.manifest, self.function)
         self.source = source
         self._running: Running | None = None
+        self._killed = False
+        self._render_failure: ConfigFailure | None = None
 
     @property
     def function(self) -> str:
@@ -101,16 +103,13 @@ class ConnectorOperator(DockerOperator):
         try:
             self.config = render(self.config, context, environment)
         except ConfigFailure as error:
-            # Raised in `execute`, where it fails the task without a retry and without a traceback of Airflow's.
-            self._render_failure: ConfigFailure | None = error
-        else:
-            self._render_failure = None
+            self._render_failure = error  # raised in `execute`, where it fails the task without a retry
 
     def execute(self, context: Any) -> BatchValue:  # type: ignore[override]
         """Run the component over the batch and return the value of the new one."""
-        messages = input_messages(context, self.inputs, self.when) if self.inputs else iter(())
         writer = batch_writer(context)
         with airflow_failures(writer):
+            messages = input_messages(context, self.inputs, self.when) if self.inputs else iter(())
             try:
                 return self._run(context, messages, writer)
             except StepError as error:
@@ -120,11 +119,12 @@ class ConnectorOperator(DockerOperator):
 
     def on_kill(self) -> None:
         """End the container; :meth:`execute` then removes it and fails."""
+        self._killed = True
         if self._running is not None:
             self._running.stop()
 
     def _run(self, context: Any, messages: Iterable[Message], writer: BatchWriter) -> BatchValue:
-        if getattr(self, "_render_failure", None) is not None:
+        if self._render_failure is not None:
             raise ConfigFailure(f"step `{self.task_id}`: {self._render_failure}")
         function = self.manifest.function(self.function)
         if function is None:
@@ -164,6 +164,8 @@ class ConnectorOperator(DockerOperator):
 
     def _started(self, running: Running) -> None:
         self._running = running
+        if self._killed:  # the kill came while the container was made
+            running.stop()
 
     def _log_line(self, level: int, text: str) -> None:
         self.log.log(level, "%s", text)

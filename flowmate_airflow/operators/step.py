@@ -27,7 +27,8 @@ def input_messages(context: Any, inputs: Iterable[str], when: str | None) -> Ite
     :raises AirflowSkipException: there is none, so the step has nothing to do
     """
     task_instance = context["ti"]
-    values = (task_instance.xcom_pull(task_ids=step) for step in inputs)
+    # All at once: the messages are read in a thread, from which a task must not talk to its supervisor.
+    values = [task_instance.xcom_pull(task_ids=step) for step in inputs]
     batches = (read_batch(value) for value in values if value is not None)
     messages = pick_messages(when, chain.from_iterable(batches))
     first = next(messages, None)

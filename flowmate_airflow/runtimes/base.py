@@ -58,8 +58,8 @@ class Limits:
     """All of stderr. More is dropped (and counted), not an error."""
     log_line: int = 16 * 1024
     """The longest stderr line; a longer one is cut."""
-    stop_grace: float = 5.0
-    """Seconds between the request to end and the kill."""
+    stop_grace: float = 2.0
+    """Seconds between the request to end and the kill. Airflow kills a task five seconds after it asked it to end."""
 
 
 @dataclass(frozen=True, slots=True)

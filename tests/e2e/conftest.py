@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from harness import (
     Client,
     LocalAirflow,
+    build_image,
     containers,
     docker_answers,
     docker_is_required,
@@ -16,6 +18,12 @@ from harness import (
 )
 
 _RUNNING = pytest.StashKey[LocalAirflow]()
+
+
+def pytest_configure() -> None:
+    """Let fixtures clean up however the run is ended; a shell's background job would ignore SIGINT."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -29,11 +37,12 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="session")
-def airflow(
-    engine: None, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Iterator[Client]:
+def airflow(engine: None, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Client]:
     """A real Airflow with the loader and no flows, for the whole session, seen through REST."""
-    started = new_airflow(tmp_path_factory.mktemp("airflow") / "home")
+    connectors = Path(__file__).parent / "connectors"
+    build_image(connectors / "probe", "flowmate-test/probe:1.0.0")
+    settings = {"AIRFLOW__FLOWMATE__CONNECTORS_FOLDER": str(connectors)}
+    started = new_airflow(tmp_path_factory.mktemp("airflow") / "home", settings)
     pytestconfig.stash[_RUNNING] = started
     with started as client:
         yield client

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+BASE_IMAGE = os.environ.get("FLOWMATE_BASE_IMAGE", "flowmate-test/base:latest")
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from airflow_rest import AirflowTrouble, Client, wait_until  # noqa: E402
@@ -20,6 +21,7 @@ __all__ = [
     "AirflowTrouble",
     "Client",
     "LocalAirflow",
+    "build_image",
     "containers",
     "docker",
     "docker_is_required",
@@ -48,9 +50,19 @@ def docker(*arguments: str) -> str:
 
     :raises AssertionError: it failed
     """
-    answer = subprocess.run(["docker", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
+    answer = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment
+    )
     assert answer.returncode == 0, f"docker {' '.join(arguments)}: {answer.stderr}"
     return answer.stdout
+
+
+def build_image(folder: Path, tag: str) -> None:
+    """Build a test's image on the base image made of Debian's packages."""
+    docker(
+        "build", "--quiet", "--network", "none", "--build-arg", f"BASE_IMAGE={BASE_IMAGE}", "--tag", tag, str(folder)
+    )
 
 
 def containers(label: str | None = None) -> list[str]:
