@@ -73,6 +73,8 @@ class BatchWriter:
         self.bytes += len(line)
         if self._file is not None:
             self._file.write(line)
+            if len(self._held) < PREVIEW:
+                self._held.append(_previewed(message, line))
             return
         self._held.append(message)
         self._lines.append(line)

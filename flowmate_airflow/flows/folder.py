@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,13 +30,13 @@ def find_yaml_files(folder: Path, *, syntax: str = "glob") -> list[Path]:
 
 def _walk(folder: Path, ignores: list[tuple[Path, Ignore]], syntax: str, seen: set[Path]) -> Iterator[Path]:
     ignore_file = folder / IGNORE_FILE
-    if ignore_file.is_file():
+    if os.path.isfile(ignore_file):  # unlike Path.is_file, false where one may not look  # noqa: PTH113
         ignores = [*ignores, (folder, _read_ignore(ignore_file, syntax))]
     for entry in _entries(folder):
         if entry.name.startswith(".") or entry.name == "__pycache__":
             continue
         is_yaml = entry.suffix in SUFFIXES
-        is_folder = not is_yaml and entry.is_dir()
+        is_folder = not is_yaml and os.path.isdir(entry)  # noqa: PTH112
         if not (is_yaml or is_folder):
             continue
         if any(ignored(entry.relative_to(base).as_posix(), is_folder) for base, ignored in ignores):
@@ -44,7 +45,7 @@ def _walk(folder: Path, ignores: list[tuple[Path, Ignore]], syntax: str, seen: s
             real = entry.resolve()
             if real not in seen:
                 yield from _walk(entry, ignores, syntax, seen | {real})
-        elif entry.is_file():
+        elif os.path.isfile(entry):  # noqa: PTH113
             yield entry
 
 
@@ -70,9 +71,8 @@ def _read_ignore(path: Path, syntax: str) -> Ignore:
 
     try:
         spec = GitIgnoreSpec.from_lines(lines)
-    except ValueError as error:
-        log.warning("%s is ignored: %s", path, error)
-        return lambda name, is_folder: False
+    except ValueError:
+        spec = GitIgnoreSpec.from_lines(line for line in lines if _is_pattern(path, line))
     return lambda name, is_folder: spec.match_file(f"{name}/" if is_folder else name)
 
 
@@ -83,3 +83,14 @@ def _patterns(path: Path, lines: list[str]) -> Iterator[re.Pattern[str]]:
                 yield re.compile(line)
         except re.error as error:
             log.warning("%s: the pattern %s is ignored: %s", path, line, error)
+
+
+def _is_pattern(path: Path, line: str) -> bool:
+    from pathspec import GitIgnoreSpec
+
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except ValueError as error:
+        log.warning("%s: a pattern is ignored: %s", path, error)
+        return False
+    return True
