@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from airflow.providers.docker.operators.docker import DockerOperator
@@ -27,12 +28,18 @@ from flowmate_airflow.steps.templates import render
 
 REFUSED = {
     "auto_remove": "a connector's container is always removed",
-    "retrieve_output": "a connector's output are its messages",
-    "retrieve_output_path": "a connector's output are its messages",
+    "command": "a connector is started by its protocol",
+    "host_tmp_dir": "files go through `[flowmate] files_folder` or `mounts`",
+    "log_opts_max_file": "a connector's log goes to the task log only",
+    "log_opts_max_size": "a connector's log goes to the task log only",
+    "mount_tmp_dir": "files go through `[flowmate] files_folder` or `mounts`",
+    "retrieve_output": "a connector's output is its messages",
+    "retrieve_output_path": "a connector's output is its messages",
+    "tmp_dir": "files go through `[flowmate] files_folder` or `mounts`",
     "tty": "a connector talks over its standard streams",
-    "xcom_all": "a connector's output are its messages",
+    "xcom_all": "a connector's output is its messages",
 }
-"""Parameters of DockerOperator that contradict what a connector step is."""
+"""Parameters of DockerOperator that contradict what a connector step is: refused, for they would do nothing."""
 
 
 class ConnectorOperator(DockerOperator):
@@ -141,7 +148,10 @@ class ConnectorOperator(DockerOperator):
             "flowmate.map_index": str(task_instance.map_index),
         }
         runtime = self._runtime()
-        job = job_for(self.manifest, self.function, labels=labels, files_root=files_root(runtime_name()))
+        job = replace(
+            job_for(self.manifest, self.function, labels=labels, files_root=files_root(runtime_name())),
+            image=self.image,
+        )
         call = Call(
             step=self.task_id,
             use=self.use,
