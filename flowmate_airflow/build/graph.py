@@ -130,4 +130,7 @@ def _step_texts(loaded: LoadedFlow) -> list[str]:
 
 
 def _dedent(text: str, indent: int) -> str:
-    return "\n".join(line[indent + 2 :] for line in text.rstrip().split("\n")) + "\n"
+    first, *rest = text.rstrip().split("\n")
+    # A comment may stand further left than the step it is about: only blanks are cut off.
+    inner = [re.sub(rf"^ {{0,{indent + 2}}}", "", line) for line in rest]
+    return "\n".join([first[indent + 2 :], *inner]) + "\n"
