@@ -99,6 +99,8 @@ def check_jinja(source: str, params: Mapping[str, Any]) -> ExpressionProblem | N
 
     :param params: the flow's params, which `params.NAME` may refer to
     """
+    if _is_surely_right(source, params):
+        return None
     from jinja2 import TemplateSyntaxError
 
     try:
@@ -110,6 +112,18 @@ def check_jinja(source: str, params: Mapping[str, Any]) -> ExpressionProblem | N
     except ValueError as error:  # Jinja reads numbers with int()
         message = str(error).partition(";")[0]
     return ExpressionProblem(f"not valid Jinja: {message}", "text in `{{ … }}` is rendered when the step starts")
+
+
+_SIMPLE = re.compile(r"[^{}]*(?:\{\{-?\s*[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\s*-?\}\}[^{}]*)+", re.ASCII)
+_SIMPLE_NAME = re.compile(r"\{\{-?\s*(\w+)(?:\.(\w+))?", re.ASCII)
+
+
+def _is_surely_right(source: str, params: Mapping[str, Any]) -> bool:
+    """Whether a text names only what is known, such as `{{ params.since }}`: most do, and then Jinja is not asked."""
+    return _SIMPLE.fullmatch(source) is not None and all(
+        name in RUN_NAMES and (name != "params" or not part or part in params)
+        for name, part in _SIMPLE_NAME.findall(source)
+    )
 
 
 def _jinja_problem(source: str, params: Mapping[str, Any]) -> ExpressionProblem | None:

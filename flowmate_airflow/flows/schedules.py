@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from flowmate_airflow.flows.durations import parse_duration
@@ -20,6 +21,7 @@ _RANDOM = re.compile(r"\b[rh]\b", re.IGNORECASE)
 _SOME_DAY = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 
+@lru_cache(maxsize=1024)
 def parse_schedule(schedule: str | None) -> str | timedelta | None:
     """Return a cron text or preset, an interval, or None for "only when asked".
 
@@ -35,6 +37,8 @@ def parse_schedule(schedule: str | None) -> str | timedelta | None:
         raise ValueError(f"there is no preset {shown(schedule)}")
     if len(schedule.split()) != 5 or len(schedule) > MAX_CRON:
         raise ValueError(f"{shown(schedule)} is neither cron (five fields) nor an interval")
+    if _is_surely_cron(schedule):
+        return schedule
     from croniter import CroniterBadDateError, croniter
 
     # croniter's `R` and `H` stand for random times, but a DAG must be the same at every parse.
@@ -45,6 +49,30 @@ def parse_schedule(schedule: str | None) -> str | timedelta | None:
     except CroniterBadDateError:
         raise ValueError(f"{shown(schedule)} never comes: there is no such day") from None
     return schedule
+
+
+_CRON_FIELDS = ((0, 59), (0, 23), (1, 28), (1, 12), (0, 6))
+"""What each field may say, in any month."""
+_CRON_PART = re.compile(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([0-9]{1,2}))?", re.ASCII)
+
+
+def _is_surely_cron(schedule: str) -> bool:
+    """Whether a text is certainly cron with a next time: true for most, without croniter, which takes a while."""
+    return all(
+        _is_surely_part(part, *bounds)
+        for field, bounds in zip(schedule.split(), _CRON_FIELDS, strict=True)
+        for part in field.split(",")
+    )
+
+
+def _is_surely_part(part: str, low: int, high: int) -> bool:
+    match = _CRON_PART.fullmatch(part)
+    if match is None:
+        return False
+    first, last, step = (None if number is None else int(number) for number in match.groups())
+    if step is not None and (not 0 < step <= high - low or (first is not None and last is None)):
+        return False
+    return first is None or (low <= first <= high and (last is None or first < last <= high))
 
 
 def check_schedule(flow: Flow, source: SourceMap) -> Iterator[Problem]:
