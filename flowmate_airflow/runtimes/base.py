@@ -54,7 +54,7 @@ class Limits:
     """The longest line of stdout: one event. A longer one ends the step."""
     output: int = 16 * 1024 * MIB
     """All of stdout. More ends the step."""
-    log: int = 16 * MIB
+    log: int = 4 * MIB
     """All of stderr. More is dropped (and counted), not an error."""
     log_line: int = 16 * 1024
     """The longest stderr line; a longer one is cut."""
