@@ -7,9 +7,10 @@ reading stream; nothing holds a whole batch.
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import orjson
@@ -22,6 +23,14 @@ PREVIEW = 5
 """How many messages of a large batch its XCom value shows."""
 PREVIEW_BYTES = 4096
 """The largest message that a preview shows whole."""
+PREVIEW_ID = 200
+"""How much of a message's id a preview shows."""
+MAX_INLINE_DEPTH = 64
+"""How deep lists and objects may nest in a message that stays in the value. Airflow gives up at about 250."""
+
+# Airflow's deserialiser takes an object with such a key for an instance of a class, and makes one of any class in
+# `airflow.*`. PostgreSQL's JSON knows no NUL. Neither can be meant by other bytes: orjson escapes nothing needlessly.
+_NOT_FOR_XCOM = re.compile(rb'"__(?:[a-z_]*__|type|source|var)":|\\u0000')
 
 
 class BatchValue(TypedDict):
@@ -42,8 +51,14 @@ class BatchError(Exception):
     """A batch cannot be read: its value is not one, or its file is gone or damaged."""
 
 
+class StorageFailure(OSError):
+    """A batch's file cannot be written: the disk is full, or the folder may not be written to."""
+
+
 class BatchWriter:
     """Takes the messages of one step, one at a time.
+
+    A message that an XCom can't carry as the plain JSON it is goes to the file, however small the batch.
 
     :param storage: where the file goes, should one be needed
     :param inline_limit: the size in bytes up to which the messages stay in the value
@@ -56,6 +71,7 @@ class BatchWriter:
         self._lines: list[bytes] = []
         self._file: gzip.GzipFile | None = None
         self._stack = ExitStack()
+        self._opened = False
         self.count = 0
         self.errors = 0
         self.bytes = 0
@@ -64,6 +80,7 @@ class BatchWriter:
         """Add a message.
 
         :raises BatchError: the message is not JSON
+        :raises StorageFailure: there is no room for it
         """
         try:
             line = orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
@@ -72,35 +89,42 @@ class BatchWriter:
         self.count += 1
         self.bytes += len(line)
         if self._file is not None:
-            self._file.write(line)
+            with self._writing():
+                self._file.write(line)
             if len(self._held) < PREVIEW:
                 self._held.append(_previewed(message, line))
             return
         self._held.append(message)
         self._lines.append(line)
-        if self.bytes > self._limit:
-            self._spill()
+        if self.bytes > self._limit or not _fits_xcom(message, line):
+            with self._writing():
+                self._spill()
 
     def finish(self) -> BatchValue:
-        """Return the batch's value; nothing can be written any more."""
+        """Return the batch's value; nothing can be written any more.
+
+        :raises StorageFailure: the file cannot be completed
+        """
         value: BatchValue = {"count": self.count, "errors": self.errors, "bytes": self.bytes}
         if self._file is None:
             value["messages"] = self._held
         else:
-            self._stack.close()
+            with self._writing():
+                self._stack.close()
             value["href"] = self._storage.href
             value["preview"] = self._held
         return value
 
     def abort(self) -> None:
         """Forget the batch and remove its file."""
-        if self._file is not None:
+        if self._opened:
             with suppress(OSError):  # what could not be written is not wanted any more
                 self._stack.close()
             self._storage.remove()
 
     def _spill(self) -> None:
         raw = self._stack.enter_context(self._storage.open_write())
+        self._opened = True
         # Level 1: a batch is read once or twice, soon; the name stays out of the file so that equal batches are equal.
         self._file = self._stack.enter_context(gzip.GzipFile("", "wb", 1, raw, mtime=0))
         for line in self._lines:
@@ -110,9 +134,39 @@ class BatchWriter:
         ]
         self._lines = []
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageFailure(
+                f"the batch {self._storage.href} cannot be written: {error.strerror or error}. It lies where "
+                "`[flowmate] batch_url` says"
+            ) from None
+
 
 def _previewed(message: Message, line: bytes) -> Any:
-    return message if len(line) <= PREVIEW_BYTES else {"id": message["id"], "bytes": len(line)}
+    if len(line) <= PREVIEW_BYTES and _fits_xcom(message, line):
+        return message
+    return {"id": message["id"][:PREVIEW_ID].replace("\0", "\ufffd"), "bytes": len(line)}
+
+
+def _fits_xcom(message: Message, line: bytes) -> bool:
+    """Whether a message survives Airflow's serialisation and database as the plain JSON that it is."""
+    if _NOT_FOR_XCOM.search(line):
+        return False
+    # Hardly a message has so many brackets; only of those that do must the depth be known.
+    return line.count(b"{") + line.count(b"[") <= MAX_INLINE_DEPTH or _depth_is_at_most(message, MAX_INLINE_DEPTH)
+
+
+def _depth_is_at_most(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit + 1):
+        if not level:
+            return True
+        children = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [child for group in children for child in group if isinstance(child, dict | list | tuple)]
+    return not level
 
 
 def read_batch(value: Any) -> Iterator[Message]:

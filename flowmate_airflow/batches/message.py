@@ -16,7 +16,8 @@ def envelope(message: Message, default_id: str) -> Message:
     :param message: what a component emitted; it has `data`
     :param default_id: its id, should it have none
     """
-    clean: Message = {"id": str(message.get("id") or default_id), "data": message["data"]}
+    own = message.get("id")
+    clean: Message = {"id": default_id if own is None or own == "" else str(own), "data": message["data"]}
     for part in PARTS[2:]:
         value = message.get(part)
         if value:

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-from flowmate_airflow.batches.batch import BatchError, BatchWriter, read_batch
+from flowmate_airflow.batches.batch import BatchError, BatchWriter, StorageFailure, read_batch
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.batches.storage import Storage
 from flowmate_airflow.settings import SettingError, folder_setting, int_setting, setting
@@ -61,6 +61,6 @@ def airflow_failures(writer: BatchWriter) -> Iterator[None]:
         writer.abort()
         if isinstance(error, ConfigFailure | BatchError | SettingError):
             raise AirflowFailException(str(error)) from None
-        if isinstance(error, TransientFailure):
+        if isinstance(error, TransientFailure | StorageFailure):
             raise AirflowException(str(error)) from None
         raise

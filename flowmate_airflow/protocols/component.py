@@ -57,7 +57,8 @@ def config_line(
 
 def message_line(message: Mapping[str, Any]) -> bytes:
     """Return the stdin line for one input message."""
-    return orjson.dumps({"type": "MESSAGE", "message": message}, option=orjson.OPT_APPEND_NEWLINE)
+    # Put together by hand: a message may be nested as deep as the encoder goes, and this is one level more.
+    return b'{"type":"MESSAGE","message":' + orjson.dumps(message) + b"}\n"
 
 
 def parse_line(line: bytes) -> Event:
@@ -87,6 +88,8 @@ def _message(value: dict[str, Any]) -> Event:
     message = value.get("message")
     if not isinstance(message, dict) or "data" not in message:
         raise ProtocolError("a MESSAGE line of its output has no object `message` with the key `data`")
+    if isinstance(message.get("id"), dict | list | bool):
+        raise ProtocolError("the `id` of a message of its output is neither a text nor a number")
     return MessageEvent(message)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from flowmate_airflow.batches.batch import BatchError, BatchWriter
+from flowmate_airflow.batches.batch import BatchError, BatchWriter, StorageFailure
 from flowmate_airflow.batches.message import Message, envelope
 from flowmate_airflow.protocols.component import config_line, failure_type_of_exit, message_line, parse_line
 from flowmate_airflow.protocols.events import (
@@ -22,7 +22,7 @@ from flowmate_airflow.protocols.events import (
 )
 from flowmate_airflow.runtimes.base import Job, Running, Runtime, RuntimeFailure
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
-from flowmate_airflow.steps.steplog import Log, Progress, StepLog
+from flowmate_airflow.steps.steplog import MAX_ID, Log, Progress, StepLog, clean, clean_failure
 
 OnProgress: TypeAlias = Callable[[Progress], None]
 
@@ -117,8 +117,9 @@ class _Run:
         progress = self.log.progress
         self._writer.errors = progress.errors
         if self._failed is not None:
-            fed = "" if self._failed.message_id is None else f"message {self._failed.message_id}: "
-            raise self._failure(self._failed.failure_type, f"{fed}{self._failed.text}", code or None)
+            number = self._failed.message_id
+            fed = "" if number is None else f"message {clean(number, MAX_ID)}: "
+            raise self._failure(self._failed.failure_type, f"{fed}{clean_failure(self._failed.text)}", code or None)
         if code != 0:
             told = f" ({reason})" if reason else ""
             last = f": {self.log.last_line}" if self.log.last_line else ""
@@ -139,7 +140,9 @@ class _Run:
             elif isinstance(event, StateEvent):
                 self.log.progress.state = event.state
         except (ProtocolError, BatchError) as error:
-            raise self._failure("config", str(error)) from None
+            raise self._failure("config", clean_failure(str(error))) from None
+        except StorageFailure as error:
+            raise self._failure("transient", str(error)) from None
 
     def _write(self, message: dict[str, Any]) -> None:
         progress = self.log.progress

@@ -17,10 +17,42 @@ INTERVAL = 10.0
 """Seconds between two lines of counts in the log."""
 MAX_LINE = 16 * 1024
 """Characters of one line of log."""
+MAX_LINES = 200_000
+"""Lines of log: each is a record of Airflow's, which is much longer than a short line."""
+MAX_TEXT = 256 * 1024
+"""Characters of one log event, which may have many lines."""
+MAX_LAST_LINE = 500
+"""Characters of a component's last line, which stands in the text of its failure."""
+MAX_ID = 200
+"""Characters of a message's id, or of what a component says about its progress, in the log."""
+MAX_FAILURE = 4 * 1024
+"""Characters of the text with which a step fails."""
 MAX_ERRORS = 50
 """How many failed messages are told one by one; the rest is counted."""
 
-_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if chr(code) != "\t"}
+# What steers a terminal, and what makes a line read otherwise than it is: marks that turn the direction of writing.
+_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if chr(code) != "\t"} | {
+    code: f"\\u{code:04x}" for code in [0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x206A), 0xFEFF]
+}
+_FAILURE = {code: text for code, text in _CONTROL.items() if chr(code) != "\n"}
+
+
+def clean(text: str, limit: int = MAX_LINE) -> str:
+    """Return a component's text as one line for a log: short, and without what steers a terminal or Airflow's log view.
+
+    :param limit: of characters
+    """
+    line = _shortened(text, limit).translate(_CONTROL)
+    return line.replace("::group::", r"\x3a:group::").replace("::endgroup::", r"\x3a:endgroup::")
+
+
+def clean_failure(text: str) -> str:
+    """Return the text with which a step fails: as :func:`clean`, but of several lines."""
+    return _shortened(text, MAX_FAILURE).translate(_FAILURE)
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
 
 
 @dataclass(slots=True)
@@ -58,36 +90,35 @@ class StepLog:
         self.last_line = ""
         self._log = log
         self._left = limit
+        self._lines_left = MAX_LINES
         self._dropped = 0
         self._on_progress = on_progress
         self._told = time.monotonic()
 
     def text(self, level: int, text: str) -> None:
         """Log what the component says."""
-        for line in text.splitlines():
+        for line in _shortened(text, MAX_TEXT).splitlines():
             if not line.strip():
                 continue
-            if len(line) > MAX_LINE:
-                line = f"{line[:MAX_LINE]}… ({len(line):,} characters)"
-            self._left -= len(line)
-            if self._left < 0:
+            self._left -= min(len(line), MAX_LINE)
+            self._lines_left -= 1
+            if self._left < 0 or self._lines_left < 0:
                 self._dropped += 1
                 continue
-            line = line.translate(_CONTROL)
-            self.last_line = line[:500]
+            line = clean(line)
+            self.last_line = line[:MAX_LAST_LINE]
             self._log(level, line)
 
     def message_error(self, event: ErrorEvent) -> None:
         """Count a message that failed and log why."""
         self.progress.errors += 1
         if self.progress.errors <= MAX_ERRORS:
-            self._log(
-                logging.WARNING, f"message {event.message_id} failed: {event.text}"[:MAX_LINE].translate(_CONTROL)
-            )
+            self._log(logging.WARNING, f"message {clean(event.message_id or '?', MAX_ID)} failed: {clean(event.text)}")
 
     def component_progress(self, event: ProgressEvent) -> None:
         """Note how far the component says it is."""
-        self.progress.done, self.progress.total, self.progress.text = event.done, event.total, event.text
+        self.progress.done, self.progress.total = event.done, event.total
+        self.progress.text = None if event.text is None else clean(event.text, MAX_ID)
         self.tick()
 
     def tick(self) -> None:
