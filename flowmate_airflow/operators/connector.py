@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException, AirflowTaskTimeout
+from airflow.sdk.execution_time.timeout import timeout
 from airflow.sdk.log import mask_secret
 
 from flowmate_airflow.auth.credentials import Account, account_of, credentials_for, missing_connection, secrets_of
@@ -25,6 +26,9 @@ from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFai
 from flowmate_airflow.steps.jobs import check_config, job_for
 from flowmate_airflow.steps.runtimes import files_root, process_runtime, runtime_name
 from flowmate_airflow.steps.templates import render
+
+RENDER_SECONDS = 60
+"""How long templates may take: `execution_timeout` counts from `execute` only, and a template may loop."""
 
 REFUSED = {
     "auto_remove": "a connector's container is always removed",
@@ -108,9 +112,12 @@ class ConnectorOperator(DockerOperator):
         environment = jinja_env or self.get_template_env()
         self._do_render_template_fields(self, DockerOperator.template_fields, context, environment, set())
         try:
-            self.config = render(self.config, context, environment)
+            with timeout(RENDER_SECONDS, "rendering `with` takes too long"):  # type: ignore[no-untyped-call]
+                self.config = render(self.config, context, environment)
         except ConfigFailure as error:
             self._render_failure = error  # raised in `execute`, where it fails the task without a retry
+        except AirflowTaskTimeout:
+            self._render_failure = ConfigFailure(f"rendering `with` took more than {RENDER_SECONDS} seconds")
 
     def execute(self, context: Any) -> BatchValue:  # type: ignore[override]
         """Run the component over the batch and return the value of the new one."""
@@ -146,6 +153,8 @@ class ConnectorOperator(DockerOperator):
             "flowmate.run": task_instance.run_id,
             "flowmate.step": task_instance.task_id,
             "flowmate.map_index": str(task_instance.map_index),
+            # Two Airflows on one engine have runs of the same name: a scheduled run is named by its time.
+            "flowmate.dag_version": str(getattr(task_instance, "dag_version_id", "")),
         }
         runtime = self._runtime()
         job = replace(
