@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from flowmate_airflow.catalog.manifest import Manifest
 
 ROWS = [{"id": 1, "name": "Ada"}, {"id": 2, "name": 'O"Neil, ü\nnew line'}]
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+# The module `csv` reads NUL characters from Python 3.11 on; before, the line is an error that says so.
+CSV_TEXTS = TEXTS if sys.version_info >= (3, 11) else TEXTS.filter(lambda text: "\0" not in text)
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
     SCALARS | TEXTS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=8
@@ -58,7 +61,7 @@ def test_what_is_written_is_read_again(run_files: Run, root: Path, path: str) ->
 @PROPERTY
 @given(
     records=st.integers(1, 4).flatmap(
-        lambda width: st.lists(st.lists(TEXTS, min_size=width, max_size=width), min_size=1, max_size=8)
+        lambda width: st.lists(st.lists(CSV_TEXTS, min_size=width, max_size=width), min_size=1, max_size=8)
     ),
     delimiter=st.sampled_from(",;\t|"),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32-be"]),
