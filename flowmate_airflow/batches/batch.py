@@ -25,6 +25,8 @@ PREVIEW_BYTES = 4096
 """The largest message that a preview shows whole."""
 PREVIEW_ID = 200
 """How much of a message's id a preview shows."""
+BLOCK = 256 * 1024
+"""Bytes of lines that are compressed together, which costs less than one by one."""
 MAX_INLINE_DEPTH = 64
 """How deep lists and objects may nest in a message that stays in the value. Airflow gives up at about 250."""
 
@@ -69,6 +71,7 @@ class BatchWriter:
         self._limit = inline_limit
         self._held: list[Message] = []
         self._lines: list[bytes] = []
+        self._pending = bytearray()
         self._file: gzip.GzipFile | None = None
         self._stack = ExitStack()
         self._opened = False
@@ -89,8 +92,11 @@ class BatchWriter:
         self.count += 1
         self.bytes += len(line)
         if self._file is not None:
-            with self._writing():
-                self._file.write(line)
+            # Not a list of lines: each of them would keep the larger buffer that orjson made it in.
+            self._pending += line
+            if len(self._pending) >= BLOCK:
+                with self._writing():
+                    self._flush(self._file)
             if len(self._held) < PREVIEW:
                 self._held.append(_previewed(message, line))
             return
@@ -110,6 +116,7 @@ class BatchWriter:
             value["messages"] = self._held
         else:
             with self._writing():
+                self._flush(self._file)
                 self._stack.close()
             value["href"] = self._storage.href
             value["preview"] = self._held
@@ -127,12 +134,16 @@ class BatchWriter:
         self._opened = True
         # Level 1: a batch is read once or twice, soon; the name stays out of the file so that equal batches are equal.
         self._file = self._stack.enter_context(gzip.GzipFile("", "wb", 1, raw, mtime=0))
-        for line in self._lines:
-            self._file.write(line)
         self._held = [_previewed(message, line) for message, line in zip(self._held, self._lines, strict=True)][
             :PREVIEW
         ]
+        self._pending += b"".join(self._lines)
         self._lines = []
+        self._flush(self._file)
+
+    def _flush(self, file: gzip.GzipFile) -> None:
+        file.write(self._pending)
+        self._pending = bytearray()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
