@@ -34,13 +34,14 @@ def free_ports(count: int) -> list[int]:
 
 
 class LocalAirflow:
-    """The processes of one Airflow: API server, scheduler, dag processor and triggerer, with SQLite.
+    """The processes of one Airflow: API server, scheduler, dag processor and triggerer.
 
     :param home: its AIRFLOW_HOME, created where it is missing
     :param dags: the dags folder
     :param components: the `airflow` commands to start, each one process group
     :param settings: further environment variables, such as `AIRFLOW__FLOWMATE__RUNTIME`
     :param port: the API server's port; a free one by default
+    :param database: the SQLAlchemy URL of an empty database; SQLite in `home` by default
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class LocalAirflow:
         components: Sequence[str] = COMPONENTS,
         settings: Mapping[str, str] | None = None,
         port: int | None = None,
+        database: str | None = None,
     ) -> None:
         self.home = home
         self.dags = dags
@@ -58,6 +60,8 @@ class LocalAirflow:
         first, *rest = free_ports(3)
         self.port = port or first
         self.url = f"http://127.0.0.1:{self.port}"
+        # Scheduler and API server write at the same time: SQLite must wait for its lock, not give up.
+        self.database = database or f"sqlite:///{self.home / 'airflow.db'}?timeout=60"
         self.environment = {**os.environ, **self._settings(*rest), **(settings or {})}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -73,8 +77,7 @@ class LocalAirflow:
                 "simple_auth_manager_passwords_file": self.home / "passwords.json",
                 "min_serialized_dag_update_interval": 0,
             },
-            # Scheduler and API server write at the same time: SQLite must wait for its lock, not give up.
-            "database": {"sql_alchemy_conn": f"sqlite:///{self.home / 'airflow.db'}?timeout=60"},
+            "database": {"sql_alchemy_conn": self.database},
             "api": {"host": "127.0.0.1", "port": self.port, "base_url": self.url, "workers": 1},
             "api_auth": {"jwt_secret": secrets.token_hex(32)},
             "scheduler": {"scheduler_idle_sleep_time": 0.2, "parsing_cleanup_interval": 5},
@@ -136,6 +139,8 @@ class LocalAirflow:
             raise AirflowTrouble("airflow db migrate did not end within 180 s") from None
         finally:
             _end_group(process, 0)
+        if not self.database.startswith("sqlite:"):
+            return
         # With a write-ahead log readers and the writer do not shut each other out. The file keeps the mode.
         database = sqlite3.connect(self.home / "airflow.db")
         database.execute("pragma journal_mode=wal")

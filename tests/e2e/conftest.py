@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from harness import (
     Client,
     LocalAirflow,
+    LocalPostgres,
     build_image,
     containers,
     docker_answers,
     docker_is_required,
+    labels_of,
     new_airflow,
+    postgres_programs,
+    wants_postgres,
 )
+
+from flowmate_airflow.runtimes.docker import LEFTOVER_LABEL
 
 _RUNNING = pytest.StashKey[LocalAirflow]()
 
@@ -37,12 +44,30 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="session")
-def airflow(engine: None, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Client]:
+def database() -> Iterator[str | None]:
+    """The URL of an empty PostgreSQL database, or None for SQLite; skipped or failed where there is no PostgreSQL."""
+    if not wants_postgres():
+        yield None
+        return
+    programs = postgres_programs()
+    if programs is None:
+        reason = "there is no PostgreSQL; scripts/postgres installs it, FLOWMATE_E2E_DATABASE=sqlite does without"
+        if docker_is_required():
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with LocalPostgres(programs) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def airflow(
+    engine: None, database: str | None, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Client]:
     """A real Airflow with the loader and no flows, for the whole session, seen through REST."""
     connectors = Path(__file__).parent / "connectors"
     build_image(connectors / "probe", "flowmate-test/probe:1.0.0")
-    settings = {"AIRFLOW__FLOWMATE__CONNECTORS_FOLDER": str(connectors)}
-    started = new_airflow(tmp_path_factory.mktemp("airflow") / "home", settings)
+    settings = {"AIRFLOW__FLOWMATE__CONNECTORS_FOLDER": str(connectors), "AIRFLOW__API__EXPOSE_CONFIG": "True"}
+    started = new_airflow(tmp_path_factory.mktemp("airflow") / "home", settings, database=database)
     pytestconfig.stash[_RUNNING] = started
     with started as client:
         yield client
@@ -86,12 +111,25 @@ class FlowFolder:
 
 
 @pytest.fixture
-def no_container_left(engine: None) -> Iterator[None]:
-    """Fails when the test leaves a container behind."""
-    before = set(containers())
+def local_airflow(airflow: Client, pytestconfig: pytest.Config) -> LocalAirflow:
+    """The processes behind `airflow`, and their environment."""
+    return pytestconfig.stash[_RUNNING]
+
+
+@pytest.fixture
+def no_container_left(airflow: Client) -> Iterator[None]:
+    """Fails when the test leaves a container of one of its runs behind; the engine may have others' containers too."""
+    before = set(containers(LEFTOVER_LABEL))
     yield
-    left = set(containers()) - before
-    assert not left, f"containers left behind: {sorted(left)}"
+    new = set(containers(LEFTOVER_LABEL)) - before
+    left = [container for container in sorted(new) if _is_of(airflow, labels_of(container))]
+    assert not left, f"containers left behind: {left}"
+
+
+def _is_of(airflow: Client, labels: Mapping[str, str]) -> bool:
+    """Whether a container with these labels runs a step of this Airflow: another one does not know the run."""
+    run = f"dags/{quote(labels.get('flowmate.flow', ''))}/dagRuns/{quote(labels.get('flowmate.run', ''))}"
+    return "flowmate.run" in labels and airflow.request("GET", run).status_code == 200
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,34 +16,51 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from airflow_rest import AirflowTrouble, Client, wait_until  # noqa: E402
 from local_airflow import LocalAirflow  # noqa: E402
+from local_postgres import LocalPostgres  # noqa: E402
 
 __all__ = [
     "ROOT",
     "AirflowTrouble",
     "Client",
     "LocalAirflow",
+    "LocalPostgres",
     "build_image",
     "containers",
     "docker",
     "docker_is_required",
     "docker_answers",
+    "labels_of",
     "new_airflow",
+    "postgres_programs",
+    "wants_postgres",
     "wait_until",
 ]
 
 
-def new_airflow(home: Path, settings: Mapping[str, str] | None = None) -> LocalAirflow:
+def new_airflow(home: Path, settings: Mapping[str, str] | None = None, *, database: str | None = None) -> LocalAirflow:
     """Return an Airflow, not started, whose dags folder holds the loader and no flow.
 
     :param home: an empty folder for it alone
     :param settings: environment variables of all its processes
+    :param database: the SQLAlchemy URL of an empty database; SQLite in `home` by default
     """
     dags = home / "dags"
     dags.mkdir(parents=True)
     loader = ROOT / "dags" / "flowmate.py"
     if loader.exists():
         shutil.copy(loader, dags)
-    return LocalAirflow(home, dags, settings=settings)
+    return LocalAirflow(home, dags, settings=settings, database=database)
+
+
+def wants_postgres() -> bool:
+    """Whether Airflow shall have PostgreSQL, as in production, or SQLite, for machines without PostgreSQL."""
+    return os.environ.get("FLOWMATE_E2E_DATABASE", "postgresql") != "sqlite"
+
+
+def postgres_programs() -> Path | None:
+    """Return the folder of PostgreSQL's server programs, or None where there is no server."""
+    answer = subprocess.run([ROOT / "scripts" / "postgres", "find"], capture_output=True, text=True, check=False)
+    return Path(answer.stdout.strip()) if answer.returncode == 0 else None
 
 
 def docker(*arguments: str) -> str:
@@ -71,6 +89,17 @@ def containers(label: str | None = None) -> list[str]:
     return docker("ps", "--all", "--quiet", "--no-trunc", *chosen).split()
 
 
+def labels_of(container: str) -> dict[str, str]:
+    """Return the labels of a container, none when it is gone by now."""
+    answer = subprocess.run(
+        ["docker", "inspect", "--format", "{{json .Config.Labels}}", container],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return json.loads(answer.stdout) or {} if answer.returncode == 0 else {}
+
+
 def docker_answers() -> bool:
     """Whether a Docker engine answers on this machine."""
     try:
@@ -80,5 +109,5 @@ def docker_answers() -> bool:
 
 
 def docker_is_required() -> bool:
-    """Whether a missing engine is a failure, not a reason to skip."""
+    """Whether a missing engine, or another missing part of the machine, is a failure, not a reason to skip."""
     return os.environ.get("CI") == "true" or os.environ.get("FLOWMATE_REQUIRE_DOCKER") == "1"

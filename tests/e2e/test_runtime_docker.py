@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from uuid import uuid4
 
 import docker
 import pytest
@@ -27,7 +28,8 @@ from flowmate_airflow.runtimes.options import ContainerOptions
 IMAGE = os.environ.get("FLOWMATE_BASE_IMAGE", "flowmate-test/base:latest")
 SOCKET = "/var/run/docker.sock"
 LOG = logging.getLogger("test")
-LABELS = {"flowmate.test": "runtime-docker", "step": "saved"}
+# Of this session alone: others may run the same tests on the same engine.
+LABELS = {"flowmate.test": f"runtime-docker-{uuid4().hex}", "step": "saved"}
 OFFLINE = ContainerOptions(network="none")
 PATIENCE = 60
 SLEEP = "import time\nwhile True: time.sleep(60)"
@@ -61,7 +63,7 @@ def runtime(client: docker.APIClient) -> Iterator[DockerRuntime]:
 
 
 def ours(client: docker.APIClient) -> list[dict[str, object]]:
-    return list(client.containers(all=True, filters={"label": "flowmate.test=runtime-docker"}))
+    return list(client.containers(all=True, filters={"label": f"flowmate.test={LABELS['flowmate.test']}"}))
 
 
 def job(code: str, **limits: object) -> Job:
@@ -300,9 +302,11 @@ def client_url() -> str:
 
 
 def test_without_labels_nothing_is_looked_for(client: docker.APIClient) -> None:
-    bare = replace(job("print('ok')"), labels={})
-    assert run(DockerRuntime(client, log=LOG, options=OFFLINE), bare).stdout == [b"ok"]
-    assert not client.containers(all=True, filters={"label": LEFTOVER_LABEL})
+    named = f"import socket\nprint(socket.gethostname(), flush=True)\n{SLEEP}"
+    bare = replace(job(named), labels={})
+    with DockerRuntime(client, log=LOG, options=OFFLINE).start(bare, []) as running:
+        _, container = next(running.lines())
+        assert LEFTOVER_LABEL not in (client.inspect_container(container.decode())["Config"]["Labels"] or {})
 
 
 def test_a_missing_image_that_cannot_be_pulled(runtime: DockerRuntime) -> None:
