@@ -58,6 +58,11 @@ class Limits:
     """All of stderr. More is dropped (and counted), not an error."""
     log_line: int = 16 * 1024
     """The longest stderr line; a longer one is cut."""
+    linger: float = 60.0
+    """Seconds that a component may go on after both stdout and stderr ended; then it is stopped.
+
+    In a container the init process holds them open, so there they end only with the connection to the engine.
+    """
     stop_grace: float = 2.0
     """Seconds between the request to end and the kill. Airflow kills a task five seconds after it asked it to end."""
 
@@ -104,6 +109,8 @@ class Running(ABC):
     @abstractmethod
     def wait(self) -> int:
         """Return the exit code; call it after :meth:`lines` is exhausted.
+
+        A component whose output has ended and that goes on is stopped after :attr:`Limits.linger`.
 
         :raises RuntimeFailure: the runtime no longer knows how the component ended
         """

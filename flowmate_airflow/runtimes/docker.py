@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import docker.errors  # noqa: TID253 - this module is the one place that talks to the engine
 import docker.utils  # noqa: TID253
+import requests
 
 from flowmate_airflow.runtimes.base import Job, Log, Running, Runtime, RuntimeFailure, Stream
 from flowmate_airflow.runtimes.connection import Connection
 from flowmate_airflow.runtimes.engine import ENGINE_ERRORS, engine_failure, image_missing, pull, reason
 from flowmate_airflow.runtimes.feeder import Feeder
 from flowmate_airflow.runtimes.frames import Frames
-from flowmate_airflow.runtimes.lines import Output, show_size
+from flowmate_airflow.runtimes.lines import Output, lingering, show_size
 from flowmate_airflow.runtimes.options import ContainerOptions
 
 if TYPE_CHECKING:
@@ -149,6 +150,8 @@ def container_arguments(client: APIClient, job: Job, options: ContainerOptions) 
         "ports": list(options.port_bindings),
         "stdin_open": True,  # the client sets StdinOnce with it
         "tty": False,
+        # One that the image declares would run in the container, and count as its processes.
+        "healthcheck": {"test": ["NONE"]},
         "host_config": _host_config(client, job, options),
     }
 
@@ -215,6 +218,7 @@ class _Container(Running):
         self._log = log
         self._stopper: threading.Thread | None = None
         self._code: int | None = None
+        self._lingered = False
         self.feeder = Feeder(feed, write=connection.send, close=connection.close_stdin, failed=self._abandon)
 
     def lines(self) -> Iterator[tuple[Stream, bytes]]:
@@ -233,8 +237,7 @@ class _Container(Running):
         """See :meth:`Running.wait`."""
         if self._code is None:
             try:
-                # Without a timeout: a component may go on for long after it closed its output.
-                self._code = int(self._client.wait(self._id, timeout=None)["StatusCode"])
+                self._code = self._wait_or_stop()
             except docker.errors.NotFound:
                 raise RuntimeFailure("somebody removed the container while it ran", retry=True) from None
             except ENGINE_ERRORS as error:
@@ -244,6 +247,8 @@ class _Container(Running):
     def explain_exit(self) -> str | None:
         """See :meth:`Running.explain_exit`."""
         code = self.wait()
+        if self._lingered:
+            return lingering(self._job.limits)
         if self._stopper is not None:
             return "it was stopped"
         if code == 0:
@@ -267,6 +272,15 @@ class _Container(Running):
             self._stopper = threading.Thread(target=self._end, name="flowmate-stop", daemon=True)
             self._stopper.start()
         self._stopper.join(self._job.limits.stop_grace + _STOP_MARGIN_SECONDS)
+
+    def _wait_or_stop(self) -> int:
+        linger: Any = self._job.limits.linger  # not whole seconds only, whatever its types say
+        try:
+            return int(self._client.wait(self._id, timeout=linger)["StatusCode"])
+        except (requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError):
+            self._lingered = self._client.inspect_container(self._id)["State"]["Running"] is True
+            self.stop()
+        return int(self._client.wait(self._id, timeout=_STOP_MARGIN_SECONDS)["StatusCode"])  # type: ignore[arg-type]
 
     def _receive(self) -> bytes:
         try:

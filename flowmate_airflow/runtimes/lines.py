@@ -136,6 +136,11 @@ class Output:
             yield "stderr", line
 
 
+def lingering(limits: Limits) -> str:
+    """Return why a component was stopped that did not end by itself."""
+    return f"its output ended but it went on for {limits.linger:g} seconds, so it was stopped"
+
+
 def show_size(size: int) -> str:
     """Return a size in bytes as people write it: `512m`, `1.5g`, `100 bytes`."""
     for unit, letter in ((1024**3, "g"), (1024**2, "m"), (1024, "k")):

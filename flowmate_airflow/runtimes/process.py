@@ -19,7 +19,7 @@ from flowmate_airflow.runtimes import launcher
 from flowmate_airflow.runtimes.base import Job, Log, Running, Runtime, RuntimeFailure, Stream
 from flowmate_airflow.runtimes.feeder import Feeder
 from flowmate_airflow.runtimes.leftovers import MARK, kill_marked
-from flowmate_airflow.runtimes.lines import Output
+from flowmate_airflow.runtimes.lines import Output, lingering
 from flowmate_airflow.runtimes.venvs import environment_for
 
 DEFAULT_CACHE = Path("~/.cache/flowmate/venvs")
@@ -114,6 +114,7 @@ class _Process(Running):
         self._process = process
         self._job = job
         self._stopped = False
+        self._lingered = False
         self._reaped = False
         self._stdin = process.stdin.fileno()
         # Becomes readable when the process has ended: something to wait for beside its output, which a child
@@ -133,11 +134,16 @@ class _Process(Running):
 
     def wait(self) -> int:
         """See :meth:`Running.wait`. A signal counts as 128 and its number, as in a container."""
+        if not self._wait_for_end(self._job.limits.linger):
+            self._lingered = True
+            self.stop()
         code = self._reap()
         return code if code >= 0 else 128 - code
 
     def explain_exit(self) -> str | None:
         """See :meth:`Running.explain_exit`."""
+        if self._lingered:
+            return lingering(self._job.limits)
         if self._stopped:
             return "it was stopped"
         code = self._reap()

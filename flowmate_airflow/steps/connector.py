@@ -120,7 +120,7 @@ class _Run:
             number = self._failed.message_id
             fed = "" if number is None else f"message {clean(number, MAX_ID)}: "
             raise self._failure(self._failed.failure_type, f"{fed}{clean_failure(self._failed.text)}", code or None)
-        if code != 0:
+        if code != 0 or reason:  # one that was stopped may end with 0, and has not done its work
             told = f" ({reason})" if reason else ""
             last = f": {self.log.last_line}" if self.log.last_line else ""
             text = f"its component ended with exit code {code}{told}{last}"

@@ -213,6 +213,12 @@ def test_an_error_without_an_id_fails_a_step_that_ends_well(step: Step) -> None:
         )
 
 
+@pytest.mark.parametrize("code", [0, 143])
+def test_a_component_that_was_stopped_has_failed_whatever_its_code(step: Step, code: int) -> None:
+    with pytest.raises(TransientFailure, match=rf"exit code {code} \(it was stopped\)"):
+        step.run(Script(_event("MESSAGE", message={"data": 1}), code=code, reason="it was stopped"))
+
+
 def test_feeding_stops_at_the_first_error_that_counts(step: Step) -> None:
     script = Script(_event("ERROR", id="1", message="bad", failure_type="config"))
     with pytest.raises(ConfigFailure, match="message 1: bad"):
