@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -127,12 +128,29 @@ def secrets_of(account: Account | None) -> Iterator[str]:
     for secret in (account.password, *_texts(extra)):
         if not secret or len(secret) < 5:
             continue
-        yield from dict.fromkeys((secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)))
+        yield from dict.fromkeys((secret, *_forms(secret)))
         lines = secret.splitlines()
         if len(lines) > 1:  # a key of many lines reaches the log line by line
             yield from (line for line in lines if len(line) >= 16)
     if account.login and account.password:
-        yield base64.b64encode(f"{account.login}:{account.password}".encode()).decode()
+        yield _base64(f"{account.login}:{account.password}")
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield a secret as it is written in JSON, in a URL or form, and in base64."""
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    raw = secret.encode(errors="surrogatepass")
+    for quoted in (quote(raw, safe=""), quote_plus(raw), quote(raw)):
+        yield quoted
+        yield re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), quoted)
+    encoded = _base64(secret).rstrip("=")
+    yield encoded
+    yield encoded.translate(str.maketrans("+/", "-_"))
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode(errors="surrogatepass")).decode()
 
 
 def _texts(value: Any) -> Iterator[str]:
