@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -53,6 +54,8 @@ def main() -> int:
                 folder.mkdir()
                 rows += part(plan, folder)
     print_table(rows)
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"{machine['cores']} cores ({machine['processor']}), load average {load}: other work on them makes noise")
     result = {
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began),

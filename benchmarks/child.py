@@ -73,7 +73,7 @@ def start(path: str, bundle: str, dag_id: str) -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     """Do what the arguments say and print the result as the last line."""
     verb, *rest = arguments
-    print(json.dumps({"load": load, "start": start}[verb](*rest)))
+    print(json.dumps(load(*rest) if verb == "load" else start(*rest)))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def _build_image() -> None:
     command = ["docker", "build", "--quiet", "--network", "none", "--build-arg", f"BASE_IMAGE={base}", "--tag", IMAGE]
     # The old builder takes a base image that no registry has.
     environment = {**os.environ, "DOCKER_BUILDKIT": "0"}
-    subprocess.run([*command, str(ECHO)], check=True, stdout=subprocess.DEVNULL, env=environment)
+    subprocess.run([*command, str(ECHO)], check=True, capture_output=True, env=environment)
 
 
 def measure(count: int, times: int, folder: Path) -> dict[str, Samples]:
