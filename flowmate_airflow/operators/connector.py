@@ -86,8 +86,16 @@ class ConnectorOperator(DockerOperator):
     ) -> None:
         for name in REFUSED.keys() & kwargs.keys():
             raise ValueError(f"`{name}` cannot be set: {REFUSED[name]}")
+        if isinstance(inputs, str):
+            raise ValueError(f"`inputs` is a list of task ids, not a text: write [{inputs!r}]")
+        if not isinstance(config, Mapping | None):
+            raise ValueError(f"`config` has the function's fields by name, so it cannot be a {type(config).__name__}")
+        if on_error not in ("fail", "skip"):
+            raise ValueError(f"`on_error` is {on_error!r}; it can be 'fail' or 'skip'")
         self.use = use
         self.manifest = manifest or _find_manifest(use)
+        if self.manifest.function(self.function) is None:
+            raise ValueError(f"the connector `{self.manifest.name}` has no function `{self.function}`")
         # What is not given comes from the manifest, which cpus' default of 1.0 would hide.
         self.container_overrides = frozenset(kwargs)
         super().__init__(image=kwargs.pop("image", self.manifest.image), auto_remove="force", **kwargs)

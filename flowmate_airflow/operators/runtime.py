@@ -9,6 +9,7 @@ from flowmate_airflow.runtimes.base import Runtime
 from flowmate_airflow.runtimes.docker import DockerRuntime
 from flowmate_airflow.runtimes.options import ContainerOptions
 from flowmate_airflow.settings import setting
+from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.steps.runtimes import files_mounts, pull_policy
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def container_runtime(operator: ConnectorOperator, client: APIClient, log: loggi
         name=operator.container_name,
         hostname=operator.hostname,
         user=None if operator.user is None else str(operator.user),
-        memory=operator.mem_limit,
+        memory=_memory(operator),
         cpus=operator.cpus if "cpus" in given else None,
         shm_size=operator.shm_size,
         dns=operator.dns or (),
@@ -45,6 +46,18 @@ def container_runtime(operator: ConnectorOperator, client: APIClient, log: loggi
     )
     pull = "always" if operator.force_pull else pull_policy()
     return DockerRuntime(client, log=log, pull=pull, options=options)
+
+
+def _memory(operator: ConnectorOperator) -> int | None:
+    from docker.errors import DockerException
+    from docker.utils import parse_bytes
+
+    if operator.mem_limit is None:
+        return None
+    try:
+        return int(parse_bytes(operator.mem_limit))
+    except (DockerException, ValueError) as error:
+        raise ConfigFailure(f"step `{operator.task_id}`: `mem_limit` is no size: {error}") from None
 
 
 def _environment(operator: ConnectorOperator) -> dict[str, str]:

@@ -29,7 +29,9 @@ def input_messages(context: Any, inputs: Iterable[str], when: str | None) -> Ite
     task_instance = context["ti"]
     # All at once: the messages are read in a thread, from which a task must not talk to its supervisor.
     values = [task_instance.xcom_pull(task_ids=step) for step in inputs]
-    batches = (read_batch(value) for value in values if value is not None)
+    # A mapped task has a batch for each of its instances.
+    each = chain.from_iterable(value if isinstance(value, list) else [value] for value in values)
+    batches = (read_batch(value) for value in each if value is not None)
     messages = pick_messages(when, chain.from_iterable(batches))
     first = next(messages, None)
     if first is None:
