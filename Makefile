@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 # A long run prints nothing for minutes when pytest is quiet, so name the slow tests at the end.
 PYTEST := $(PYTHON) -m pytest --durations=10
 # Python without the ending, which ruff does not find by itself.
-SCRIPTS := scripts/demo scripts/images
+SCRIPTS := scripts/demo scripts/images scripts/reference scripts/screenshots
 ARGS ?=
 
 .DEFAULT_GOAL := help

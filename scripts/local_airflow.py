@@ -82,7 +82,7 @@ class LocalAirflow:
             "api_auth": {"jwt_secret": secrets.token_hex(32)},
             "scheduler": {"scheduler_idle_sleep_time": 0.2, "parsing_cleanup_interval": 5},
             "dag_processor": {
-                "refresh_interval": 3,
+                "refresh_interval": 15,
                 "bundle_refresh_check_interval": 1,
                 "min_file_process_interval": 3,
                 "parsing_processes": 1,

@@ -28,22 +28,22 @@ class _Model(BaseModel):
 class AuthMethod(_Model):
     """One way to authenticate: which credential the function gets from which part of the Connection."""
 
-    title: str | None = None
-    required: dict[str, Source] = Field(default={}, description="credentials the method cannot do without")
-    optional: dict[str, Source] = Field(default={}, description="credentials handed over where they are set")
+    title: str | None = Field(default=None, description="What people call the method.")
+    required: dict[str, Source] = Field(default={}, description="Credentials the method cannot do without.")
+    optional: dict[str, Source] = Field(default={}, description="Credentials handed over where they are set.")
 
 
 class Function(_Model):
     """A trigger or an action."""
 
-    title: str
-    description: str = ""
+    title: str = Field(description="What the function does, in a few words.")
+    description: str = Field(default="", description="The same in a sentence or two.")
     fields: dict[str, JsonSchema] = Field(
-        default={}, description="what a step may say under `with`: JSON Schema properties"
+        default={}, description="What a step may say under `with`: JSON Schema properties."
     )
-    required: list[str] = Field(default=[], description="fields a step must set")
-    input: JsonSchema | None = Field(default=None, alias="in", description="schema of a message's data coming in")
-    output: JsonSchema | None = Field(default=None, alias="out", description="schema of a message's data going out")
+    required: list[str] = Field(default=[], description="Fields a step must set.")
+    input: JsonSchema | None = Field(default=None, alias="in", description="Schema of a message's data coming in.")
+    output: JsonSchema | None = Field(default=None, alias="out", description="Schema of a message's data going out.")
 
     @model_validator(mode="after")
     def _required_fields_exist(self) -> Function:
@@ -56,43 +56,52 @@ class Function(_Model):
 class ResourceLimits(_Model):
     """What one container of the connector may use, and how far it can be locked down."""
 
-    memory: Size = "512m"
-    cpus: Annotated[float, Field(gt=0, le=64)] = 1.0
-    pids: Annotated[int, Field(ge=1, le=32768)] = 256
-    message: Size = Field(default="32m", description="the largest single message")
-    read_only: bool = Field(default=False, description="works with a read-only root file system and a writable /tmp")
+    memory: Size = Field(default="512m", description="Of the container, swap included.")
+    cpus: float = Field(default=1.0, gt=0, le=64, description="How many processors' time it gets.")
+    pids: int = Field(default=256, ge=1, le=32768, description="How many processes and threads it may have.")
+    message: Size = Field(default="32m", description="The largest single message.")
+    read_only: bool = Field(default=False, description="Works with a read-only root file system and a writable /tmp.")
     user: str | None = Field(
-        default=None, pattern=r"^[0-9]+(:[0-9]+)?$", description="numeric user and group; default: the image's own"
+        default=None, pattern=r"^[0-9]+(:[0-9]+)?$", description="Numeric user and group; default: the image's own."
     )
 
 
 class PythonProcess(_Model):
     """How the `process` runtime runs the connector without an image."""
 
-    module: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", description="module in the connector's folder")
-    requirements: list[str] = []
+    module: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", description="Module in the connector's folder.")
+    requirements: list[str] = Field(
+        default=[], description="What is installed into the connector's virtual environment, as pip takes it."
+    )
 
 
 class Manifest(_Model):
     """A connector."""
 
-    connector: Literal[1] = Field(description="version of the manifest's format")
-    name: Name
-    version: str = Field(pattern=r"^[0-9]+(\.[0-9]+){0,2}([.-][0-9A-Za-z]+)*$")
-    title: str
-    description: str = ""
-    icon: str | None = Field(default=None, description="an image file beside the manifest")
-    image: str = Field(min_length=1)
-    protocol: Literal["component"] = "component"
-    process: PythonProcess | None = None
+    connector: Literal[1] = Field(description="Version of the manifest's format.")
+    name: Name = Field(description="Lower case; the folder has the same name, and a step's `use` starts with it.")
+    version: str = Field(
+        pattern=r"^[0-9]+(\.[0-9]+){0,2}([.-][0-9A-Za-z]+)*$",
+        description="Of the connector; `use: name/function@1.4` asks for one.",
+    )
+    title: str = Field(description="What people call the other system.")
+    description: str = Field(default="", description="A sentence or two.")
+    icon: str | None = Field(default=None, description="An image file beside the manifest.")
+    image: str = Field(min_length=1, description="The container image with its tag.")
+    protocol: Literal["component"] = Field(default="component", description="How FlowMate talks to the image.")
+    process: PythonProcess | None = Field(
+        default=None, description="How to run the connector without an image, on the runtime `process`."
+    )
     files: bool = Field(
         default=False,
-        description="reads or writes files: it gets the folder `[flowmate] files_folder`, in containers as /data",
+        description="Reads or writes files: it gets the folder `[flowmate] files_folder`, in containers as /data.",
     )
-    auth: dict[str, AuthMethod] = Field(default={}, description="ways to authenticate; empty: none is needed")
-    triggers: dict[FunctionName, Function] = {}
-    actions: dict[FunctionName, Function] = {}
-    limits: ResourceLimits = ResourceLimits()
+    auth: dict[str, AuthMethod] = Field(default={}, description="Ways to authenticate; empty: none is needed.")
+    triggers: dict[FunctionName, Function] = Field(
+        default={}, description="Functions that get no messages and may start a flow, by name."
+    )
+    actions: dict[FunctionName, Function] = Field(default={}, description="Functions that get messages, by name.")
+    limits: ResourceLimits = Field(default=ResourceLimits(), description="What one container may use.")
 
     _folder: Path | None = PrivateAttr(default=None)
 
