@@ -35,6 +35,18 @@ def heal(start):
     say("MESSAGE", message={"data": {"try": start["context"]["try_number"]}})
 
 
+def odd_text(start):
+    # As JSON escapes, which is how a library writes them that does not care.
+    how = start["config"]["how"]
+    odd = "a\ud800b" if how == "surrogate" else "a\0b"
+    message = {"id": "odd", "data": {"text": odd, odd: 1, "filler": "x" * start["config"].get("size", 0)}}
+    if how == "nul_id":
+        message = {"id": odd, "data": {"text": "a b"}}
+    say("LOG", level="info", message=f"about to emit {odd}")
+    say("PROGRESS", done=1, total=1, text=odd)
+    say("MESSAGE", message=message)
+
+
 def hang(start):
     if start["context"]["try_number"] > start["config"].get("tries", 1000):
         say("MESSAGE", message={"data": "over"})
@@ -67,8 +79,8 @@ def misbehave(start):  # noqa: C901 - a list of sins
         say("ERROR", message="the field `how` is wrong", failure_type="config")
         sys.exit(78)
     elif how == "flood":
-        for number in range(300_000):
-            print(f"noise {number} " + "n" * 100, file=sys.stderr)
+        for number in range(30_000):
+            print(f"noise {number} " + "n" * 1000, file=sys.stderr)
 
 
 def greet(start):
@@ -114,6 +126,7 @@ FUNCTIONS = {
     "emit": emit,
     "heal": heal,
     "hang": hang,
+    "odd_text": odd_text,
     "misbehave": misbehave,
     "greet": greet,
     "check": check,
