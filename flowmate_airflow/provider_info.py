@@ -36,7 +36,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "",
     },
     "inline_limit": {
-        "description": "Bytes of JSON up to which the messages of a batch travel in XCom itself.",
+        "description": (
+            "Bytes of JSON up to which the messages of a batch travel in XCom itself. Messages that XCom cannot carry "
+            "unharmed (very deep ones, with NUL characters or with names that Airflow reserves) never do."
+        ),
         "version_added": "0.1.0",
         "type": "integer",
         "example": None,

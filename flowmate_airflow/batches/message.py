@@ -8,6 +8,7 @@ Message: TypeAlias = dict[str, Any]
 """`{id, data, metadata, attachments, passthrough}`. `id` and `data` are always there; an empty part is left out."""
 
 PARTS = ("id", "data", "metadata", "attachments", "passthrough")
+OPTIONAL_PARTS = PARTS[2:]
 
 
 def envelope(message: Message, default_id: str) -> Message:
@@ -18,10 +19,11 @@ def envelope(message: Message, default_id: str) -> Message:
     """
     own = message.get("id")
     clean: Message = {"id": default_id if own is None or own == "" else str(own), "data": message["data"]}
-    for part in PARTS[2:]:
-        value = message.get(part)
-        if value:
-            clean[part] = value
+    if len(message) > (1 if own is None else 2):  # more than data and id: rare, and this is done for each message
+        for part in OPTIONAL_PARTS:
+            value = message.get(part)
+            if value:
+                clean[part] = value
     return clean
 
 

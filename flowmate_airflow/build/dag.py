@@ -20,8 +20,7 @@ FIRST_DAY = date(2024, 1, 1)
 
 
 class FlowDAG(DAG):
-    """The DAG of a flow: `fileloc`, which the code view shows, is the YAML; `relative_fileloc`, which workers import, the
-    loader."""
+    """The DAG of a flow: `fileloc`, shown as its code, is the YAML; `relative_fileloc`, which is run, the loader."""
 
     @property
     def fileloc(self) -> str:

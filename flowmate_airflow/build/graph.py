@@ -20,7 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "retries": 2,
     "retry_delay": timedelta(seconds=30),
     "max_retry_delay": timedelta(minutes=10),
-    "timeout": None,
+    "timeout": timedelta(hours=6),
     "pool": None,
     "pool_slots": 1,
     "priority": 1,

@@ -14,7 +14,7 @@ from flowmate_airflow.build.graph import build_graph
 from flowmate_airflow.catalog.catalog import Catalog, configured_catalog
 from flowmate_airflow.flows.errors import FlowFileError, Problem
 from flowmate_airflow.flows.folder import find_yaml_files
-from flowmate_airflow.flows.load import LoadedFlow, load_flow
+from flowmate_airflow.flows.load import LoadedFlow, load_flow, read_bounded
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -128,6 +128,6 @@ def _load_one(dag_id: str, files: list[Path], catalog: Catalog) -> dict[str, DAG
 
 def _mentions(path: Path, word: bytes) -> bool:
     try:
-        return word in path.read_bytes()
+        return word in read_bounded(path)
     except OSError:
         return False

@@ -130,6 +130,8 @@ def _jinja_problem(source: str, params: Mapping[str, Any]) -> ExpressionProblem 
     from jinja2 import meta, nodes
 
     tree = _environment().parse(source)
+    if next(tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)), None) is not None:
+        return ExpressionProblem("a text of a flow cannot take in other files", "write the text out")
     names = meta.find_undeclared_variables(tree)
     if "conn" in names:
         return ExpressionProblem(

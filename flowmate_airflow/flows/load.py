@@ -19,6 +19,8 @@ from flowmate_airflow.flows.validation import clean_path, problems_of
 from flowmate_airflow.flows.yamltext import MAX_BYTES, parse
 
 MARKER = b"flowmate"
+MAX_READ = 8 * MAX_BYTES
+"""Bytes that are read of a file at most: YAML of other tools may lie in the folder, of any size."""
 _TOP_LEVEL_MARKER = re.compile(r"""^(?:\{\s*)?["']?flowmate["']?\s*:""", re.MULTILINE)
 
 
@@ -46,7 +48,13 @@ def load_flow(path: Path, catalog: Catalog, *, name: str | None = None) -> Loade
     :param name: how problems name the file; default: the path as given
     :raises FlowFileError: the file is a flow with problems; all of them are in it
     """
-    return read_flow(path.read_bytes(), path, catalog, name=name)
+    return read_flow(read_bounded(path), path, catalog, name=name)
+
+
+def read_bounded(path: Path) -> bytes:
+    """Return a file's content, or as much of it as tells that it is too large to be a flow."""
+    with path.open("rb") as file:
+        return file.read(MAX_READ)
 
 
 def read_flow(raw: bytes, path: Path, catalog: Catalog, *, name: str | None = None) -> LoadedFlow | None:

@@ -68,7 +68,8 @@ class StepOptions(FlowModel):
     )
     max_retry_delay: Duration | None = Field(default=None, description="The longest wait between tries. Default: 10m.")
     timeout: Duration | None = Field(
-        default=None, description="How long one try may take; then its container is ended and the try has failed."
+        default=None,
+        description=("How long one try may take; then its container is ended and the try has failed. Default: 6h."),
     )
     pool: Annotated[str, Field(min_length=1, max_length=256)] | None = Field(
         default=None, description="The Airflow pool whose slots the step takes."

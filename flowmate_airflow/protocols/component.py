@@ -75,7 +75,8 @@ def parse_line(line: bytes) -> Event:
         if _looks_like_event(line):
             raise ProtocolError(f"a line of its output is broken JSON ({error}): {_excerpt(line)}") from None
         return LogEvent(logging.INFO, _text(line))
-    parse = _PARSERS.get(value.get("type")) if isinstance(value.get("type"), str) else None
+    kind = value.get("type")
+    parse = _PARSERS.get(kind) if isinstance(kind, str) else None
     return parse(value) if parse else LogEvent(logging.INFO, _text(line))
 
 
@@ -84,11 +85,14 @@ def failure_type_of_exit(code: int) -> FailureType:
     return {EXIT_CONFIG: "config", EXIT_TRANSIENT: "transient"}.get(code, "system")  # type: ignore[return-value]
 
 
+_NO_ID = (dict, list, bool)  # made once: this is asked for each message
+
+
 def _message(value: dict[str, Any]) -> Event:
     message = value.get("message")
     if not isinstance(message, dict) or "data" not in message:
         raise ProtocolError("a MESSAGE line of its output has no object `message` with the key `data`")
-    if isinstance(message.get("id"), dict | list | bool):
+    if isinstance(message.get("id"), _NO_ID):
         raise ProtocolError("the `id` of a message of its output is neither a text nor a number")
     return MessageEvent(message)
 

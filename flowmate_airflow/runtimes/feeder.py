@@ -90,9 +90,10 @@ class Feeder:
         with self._changed:
             while self._size >= _AHEAD and not self._stopped:
                 self._changed.wait()
+            if not self._size:  # else the writer has not taken what is there, and is not waiting
+                self._changed.notify_all()
             self._pending.append(line)
             self._size += len(line)
-            self._changed.notify_all()
             return not self._stopped
 
     def _push(self) -> None:

@@ -57,7 +57,10 @@ def _render_text(text: str, context: Any, environment: Environment) -> Any:
     if len(body) == 1 and isinstance(body[0], jinja_nodes.Output) and len(body[0].nodes) == 1:
         expression = text.strip()
         if not isinstance(body[0].nodes[0], jinja_nodes.TemplateData) and expression.startswith("{{"):
-            result = environment.compile_expression(expression[2:-2].strip("-+ \n"), undefined_to_none=False)(**context)
+            source = expression[2:-2]
+            # A dash right beside the braces is Jinja's sign for white space, any other belongs to the expression.
+            source = source.removeprefix("-").removesuffix("-")
+            result = environment.compile_expression(source.strip(), undefined_to_none=False)(**context)
             if isinstance(result, Undefined):
                 raise UndefinedError(result._undefined_message)
             return result

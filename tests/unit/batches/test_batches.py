@@ -189,3 +189,15 @@ def test_an_envelope_has_its_parts_and_no_others() -> None:
         "data": 2,
         "metadata": {"a": 1},
     }
+
+
+@pytest.mark.parametrize("id_", [{}, {"id": None}, {"id": "own"}, {"id": 7}])
+@pytest.mark.parametrize("part", ["metadata", "attachments", "passthrough"])
+def test_an_envelope_keeps_every_part_whether_or_not_it_came_with_an_id(id_: dict[str, Any], part: str) -> None:
+    made = envelope({**id_, "data": 1, part: {"a": 1}, "other": 2}, "given")
+    assert made == {"id": str(id_.get("id") or "given"), "data": 1, part: {"a": 1}}
+    assert envelope({**id_, "data": 1, part: {"a": 1}}, "given") == made
+
+
+def test_an_envelope_without_more_is_id_and_data() -> None:
+    assert envelope({"data": None}, "given") == {"id": "given", "data": None}

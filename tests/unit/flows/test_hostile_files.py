@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.flows.errors import FlowFileError
 from flowmate_airflow.flows.folder import find_yaml_files
-from flowmate_airflow.flows.load import LoadedFlow, read_flow
+from flowmate_airflow.flows.load import LoadedFlow, load_flow, read_flow
 
 H = "flowmate: 1\nid: x\n"
 S = H + "steps:\n- id: a\n  use: http/get\n  with: {url: u}\n"
@@ -271,3 +272,21 @@ def test_a_folder_that_may_not_be_read_hides_no_others(tmp_path: Path) -> None:
     command = [sys.executable, "-c", child, root, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.strip() == "['good.yaml']", done.stderr
+
+
+def test_a_file_of_any_size_is_read_only_as_far_as_it_can_be_a_flow(tmp_path: Path) -> None:
+    path = tmp_path / "huge.yaml"
+    path.write_text("flowmate: 1\nsteps: []\n")
+    os.truncate(path, 20 * 1024**3)  # sparse: nothing is written
+    with pytest.raises(FlowFileError, match="a flow may have 1,048,576"):
+        load_flow(path, Catalog())
+
+
+@pytest.mark.parametrize(
+    "text", ["{% include 'other.txt' %}", "{% import 'x' as x %}", "{% from 'x' import y %}", "{% extends 'x' %}"]
+)
+def test_a_text_that_takes_in_other_files_is_a_problem(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "taking.yaml"
+    path.write_text(f'flowmate: 1\nsteps:\n  - {{id: a, use: files/read, with: {{path: "{text}"}}}}\n')
+    with pytest.raises(FlowFileError, match="cannot take in other files"):
+        load_flow(path, Catalog())

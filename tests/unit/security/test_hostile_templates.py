@@ -124,3 +124,10 @@ def test_objects_of_the_run_are_refused() -> None:
         _render("{{ ti }}")
     with pytest.raises(ConfigFailure, match="is undefined"):
         _render("{{ conn.erp.password }}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("{{ -params.n }}", -3), ("{{ - params.n }}", -3), ("{{- params.n -}}", 3)]
+)
+def test_a_sign_beside_the_braces_is_white_space_control_and_any_other_a_sign(text: str, expected: int) -> None:
+    assert render(text, {"params": {"n": 3}}, SandboxedEnvironment()) == expected
