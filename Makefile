@@ -54,4 +54,4 @@ lock:  ## Write requirements.lock anew (ARGS=--upgrade: with newer versions)
 
 clean:  ## Remove what the targets made, except images
 	@scripts/docker_engine stop
-	@rm -rf .venv .tools .cache dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .tools .cache dist build-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
