@@ -11,7 +11,7 @@ from pathlib import Path
 
 import orjson
 
-from flowmate_airflow.auth.credentials import credentials_for, secrets_of
+from flowmate_airflow.auth.credentials import secrets_of
 from flowmate_airflow.batches.batch import BatchError, BatchValue, BatchWriter, read_batch
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.batches.storage import Storage
@@ -23,9 +23,10 @@ from flowmate_airflow.cli.engines import Engines
 from flowmate_airflow.cli.runcontext import RunFacts, context_of, environment
 from flowmate_airflow.flows.models import MapStep, UseStep
 from flowmate_airflow.settings import SettingError, int_setting
-from flowmate_airflow.steps.connector import Call, run_connector
+from flowmate_airflow.steps.calls import StepRun, make_call
+from flowmate_airflow.steps.connector import run_connector
 from flowmate_airflow.steps.errors import StepError
-from flowmate_airflow.steps.jobs import check_config, job_for
+from flowmate_airflow.steps.jobs import job_for
 from flowmate_airflow.steps.mapping import map_messages, pick_messages
 from flowmate_airflow.steps.runtimes import files_root
 from flowmate_airflow.steps.steplog import Progress
@@ -125,34 +126,18 @@ class LocalRun:
             self._use(step, node.connector, messages, writer)
 
     def _use(self, step: UseStep, manifest: Manifest, messages: Iterable[Message], writer: BatchWriter) -> None:
-        function = manifest.function(step.function)
-        assert function is not None, "a flow that was checked names functions that exist"
         config = render(step.with_, context_of(self._facts), environment())
-        check_config(function, config, step.id)
         account = find_account(step.connection, step.id, step.use) if step.connection else None
         self._mask.secrets.update(secrets_of(account))
-        place = {"flow": self._facts.flow_id, "run": self._facts.run_id, "step": step.id}
+        run = StepRun(self._facts.flow_id, self._facts.run_id, step.id)
+        call = make_call(
+            manifest, step.use, run, config=config, account=account, on_error=step.on_error, id_prefix=step.id
+        )
         job = job_for(
             manifest,
             step.function,
-            labels={f"flowmate.{name}": value for name, value in place.items()},
+            labels={"flowmate.flow": run.flow, "flowmate.run": run.run_id, "flowmate.step": run.step},
             files_root=files_root(self._engines.name) if manifest.files else "",
-        )
-        call = Call(
-            step=step.id,
-            use=step.use,
-            config=config,
-            credentials=credentials_for(manifest, account, step.id),
-            context={
-                "flow": self._facts.flow_id,
-                "run_id": self._facts.run_id,
-                "step": step.id,
-                "function": step.function,
-                "try_number": 1,
-                "on_error": step.on_error,
-            },
-            id_prefix=step.id,
-            skip_errors=step.on_error == "skip",
         )
         run_connector(
             self._engines.runtime(manifest),

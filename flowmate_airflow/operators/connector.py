@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipExceptio
 from airflow.sdk.execution_time.timeout import timeout
 from airflow.sdk.log import mask_secret
 
-from flowmate_airflow.auth.credentials import Account, account_of, credentials_for, missing_connection, secrets_of
+from flowmate_airflow.auth.credentials import Account, account_of, missing_connection, secrets_of
 from flowmate_airflow.batches.batch import BatchValue, BatchWriter
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.catalog.catalog import configured_catalog
@@ -21,9 +21,10 @@ from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.operators.runtime import container_runtime
 from flowmate_airflow.operators.step import airflow_failures, batch_writer, input_messages, message_id_prefix
 from flowmate_airflow.runtimes.base import Running, Runtime
-from flowmate_airflow.steps.connector import Call, run_connector
+from flowmate_airflow.steps.calls import StepRun, make_call
+from flowmate_airflow.steps.connector import run_connector
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
-from flowmate_airflow.steps.jobs import check_config, job_for
+from flowmate_airflow.steps.jobs import job_for
 from flowmate_airflow.steps.runtimes import files_root, process_runtime, runtime_name
 from flowmate_airflow.steps.templates import render
 
@@ -148,45 +149,34 @@ class ConnectorOperator(DockerOperator):
     def _run(self, context: Any, messages: Iterable[Message], writer: BatchWriter) -> BatchValue:
         if self._render_failure is not None:
             raise ConfigFailure(f"step `{self.task_id}`: {self._render_failure}")
-        function = self.manifest.function(self.function)
-        if function is None:
-            raise ConfigFailure(f"step `{self.task_id}`: `{self.manifest.name}` has no function `{self.function}`")
-        check_config(function, self.config, self.task_id)
         account = self._account()
         for secret in secrets_of(account):
             mask_secret(secret)
         task_instance = context["ti"]
+        run = StepRun(task_instance.dag_id, task_instance.run_id, task_instance.task_id, task_instance.try_number)
+        call = make_call(
+            self.manifest,
+            self.use,
+            run,
+            config=self.config,
+            account=account,
+            on_error=self.on_error,
+            id_prefix=message_id_prefix(context),
+        )
         labels = {
-            "flowmate.flow": task_instance.dag_id,
-            "flowmate.run": task_instance.run_id,
-            "flowmate.step": task_instance.task_id,
+            "flowmate.flow": run.flow,
+            "flowmate.run": run.run_id,
+            "flowmate.step": run.step,
             "flowmate.map_index": str(task_instance.map_index),
             # Two Airflows on one engine have runs of the same name: a scheduled run is named by its time.
             "flowmate.dag_version": str(getattr(task_instance, "dag_version_id", "")),
         }
         runtime = self._runtime()
-        job = replace(
-            job_for(self.manifest, self.function, labels=labels, files_root=files_root(runtime_name())),
-            image=self.image,
-        )
-        call = Call(
-            step=self.task_id,
-            use=self.use,
-            config=self.config,
-            credentials=credentials_for(self.manifest, account, self.task_id),
-            context={
-                "flow": task_instance.dag_id,
-                "run_id": task_instance.run_id,
-                "step": task_instance.task_id,
-                "function": self.function,
-                "try_number": task_instance.try_number,
-                "on_error": self.on_error,
-            },
-            id_prefix=message_id_prefix(context),
-            skip_errors=self.on_error == "skip",
-        )
+        job = job_for(self.manifest, self.function, labels=labels, files_root=files_root(runtime_name()))
         self.log.info("Running %s %s (%s)", self.use, self.manifest.version, self.image)
-        run_connector(runtime, job, call, messages, writer, self._log_line, on_start=self._started)
+        run_connector(
+            runtime, replace(job, image=self.image), call, messages, writer, self._log_line, on_start=self._started
+        )
         return writer.finish()
 
     def _started(self, running: Running) -> None:
