@@ -48,6 +48,8 @@ Duration: TypeAlias = Annotated[
 Day: TypeAlias = Annotated[
     date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date", "examples": ["2026-01-31"]})
 ]
+Title: TypeAlias = Annotated[str, Field(min_length=1, max_length=250)]
+"""Bounded, because a text longer than its column in the database ends Airflow's dag processor."""
 StepId: TypeAlias = Annotated[str, Field(pattern=STEP_ID)]
 
 
@@ -87,7 +89,7 @@ class StepBase(StepOptions):
     """What every kind of step can say."""
 
     id: StepId = Field(description="The step's name, the task_id in Airflow. Letters, digits, `_` and `-`.")
-    title: str | None = Field(default=None, description="What Airflow's UI shows instead of the id.")
+    title: Title | None = Field(default=None, description="What Airflow's UI shows instead of the id.")
     description: str | None = Field(default=None, description="Markdown, shown with the task.")
     needs: list[StepId] | None = Field(
         default=None,
@@ -179,9 +181,9 @@ class Flow(FlowModel):
     id: Annotated[str, Field(pattern=FLOW_ID)] | None = Field(
         default=None, description="The dag_id. Default: the file's name without its ending."
     )
-    title: str | None = Field(default=None, description="What Airflow's UI shows instead of the id.")
+    title: Title | None = Field(default=None, description="What Airflow's UI shows instead of the id.")
     description: str | None = Field(default=None, description="One or two sentences, shown with the DAG.")
-    owner: Annotated[str, Field(min_length=1)] = Field(default="flowmate", description="Who looks after the flow.")
+    owner: Title = Field(default="flowmate", description="Who looks after the flow.")
     tags: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(
         default=[], description="Words to find the flow by."
     )

@@ -108,6 +108,17 @@ class Loader(yaml.CSafeLoader):
                 seen[key.value] = mark.line + 1
 
 
+class _NulRefusingLoader(Loader):
+    """For the rare text that escapes a NUL: PostgreSQL takes none, and a DAG with one ends Airflow's dag processor."""
+
+    def construct_scalar(self, node: Any) -> str:
+        value: str = super().construct_scalar(node)
+        if "\0" in value:
+            raise Refused(r"the character NUL (`\0`) is not allowed", node.start_mark, "remove it")
+        return value
+
+
+_NUL_ESCAPE = re.compile(r"\\(?:0|x00|u0000|U00000000)")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -182,7 +193,7 @@ def parse(text: str) -> YamlResult:
         return YamlResult(problems=[guard])
     loader: Loader | None = None
     try:
-        loader = Loader(text)
+        loader = (_NulRefusingLoader if _NUL_ESCAPE.search(text) else Loader)(text)
         value = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
         return YamlResult(problems=[*(loader.problems if loader else ()), _from_yaml(error, text)])
