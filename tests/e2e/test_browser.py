@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from harness import Client, docker_is_required, wait_until
 from local_airflow import PASSWORD, USER
-from playwright.sync_api import APIResponse, Page, Route, expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as BrowserTimeoutError
 
 FLOW = """
 flowmate: 1
@@ -84,21 +85,18 @@ def test_a_run_can_be_followed_from_its_dag_to_its_messages(airflow: Client, pag
 def test_a_broken_flow_is_explained_among_the_import_errors(airflow: Client, page: Page, flow) -> None:
     flow.drop("teams/mistaken.yaml", BROKEN)
 
-    # At each refresh of the dags folder, here every few seconds, Airflow drops the entry until the next parse: the UI's
-    # question waits until it is back.
-    def answer(route: Route) -> None:
-        response = wait_until("the import error", lambda: with_entries(route.fetch()), 60)
-        route.fulfill(response=response)
+    # At each refresh of the dags folder, here every few seconds, Airflow drops the entry until the next parse.
+    def look() -> bool | None:
+        airflow.wait_for_import_error("teams/mistaken.yaml")
+        page.goto(airflow.url)
+        try:
+            page.get_by_text("Import Error").first.click(timeout=5_000)
+            dialog = page.get_by_role("dialog")
+            dialog.get_by_text("teams/mistaken.yaml").first.click(timeout=5_000)
+            expect(dialog.get_by_text("did you mean `emit`?")).to_be_visible(timeout=5_000)
+            expect(dialog.get_by_text("teams/mistaken.yaml:3:20: `probe` has no function `emitt`")).to_be_visible()
+        except (BrowserTimeoutError, AssertionError):
+            return None
+        return True
 
-    page.route("**/api/v2/importErrors?*", answer)
-    page.goto(airflow.url)
-    page.get_by_text("Import Error").first.click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_text("teams/mistaken.yaml").first.click()
-    expect(dialog.get_by_text("did you mean `emit`?")).to_be_visible()
-    expect(dialog.get_by_text("teams/mistaken.yaml:3:20: `probe` has no function `emitt`")).to_be_visible()
-    page.unroute_all()
-
-
-def with_entries(response: APIResponse) -> APIResponse | None:
-    return response if response.json()["total_entries"] else None
+    wait_until("the report of the broken flow in the UI", look, 120)
