@@ -164,6 +164,7 @@ class ConnectorOperator(DockerOperator):
             id_prefix=message_id_prefix(context),
         )
         labels = {
+            **_own_labels(self.labels),
             "flowmate.flow": run.flow,
             "flowmate.run": run.run_id,
             "flowmate.step": run.step,
@@ -207,6 +208,11 @@ class ConnectorOperator(DockerOperator):
             return account_of(BaseHook.get_connection(self.connection))
         except AirflowNotFoundException:
             raise missing_connection(self.connection, self.task_id, self.use) from None
+
+
+def _own_labels(labels: dict[str, str] | list[str] | None) -> dict[str, str]:
+    """Return DockerOperator's `labels`, which may be names only, as names and values."""
+    return dict(labels) if isinstance(labels, Mapping) else dict.fromkeys(labels or (), "")
 
 
 def _find_manifest(use: str) -> Manifest:

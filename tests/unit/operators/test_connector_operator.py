@@ -312,3 +312,16 @@ def test_a_map_step_that_fails_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(AirflowFailException, match="`map` failed for message 0"):
         _run(step, _context({"a": _batch("x")}))
     assert not [path for path in tmp_path.rglob("*.gz")]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"), [({"team": "shop"}, {"team": "shop"}), (["team"], {"team": ""}), (None, {})]
+)
+def test_the_operators_own_labels_are_kept_beside_ours(
+    play: Callable[[Script], Script], labels: Any, expected: dict[str, str]
+) -> None:
+    script = play(Script({"data": 1}))
+    _run(_step(labels=labels), _context())
+    given = script.jobs[0].labels
+    assert given["flowmate.flow"] == "d"
+    assert {name: value for name, value in given.items() if not name.startswith("flowmate.")} == expected
