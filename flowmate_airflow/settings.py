@@ -11,6 +11,7 @@ import os
 import sys
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
+from functools import lru_cache
 from pathlib import Path
 
 from flowmate_airflow.provider_info import OPTIONS
@@ -68,9 +69,20 @@ def _option(section: str, name: str, default: str) -> str:
 
 
 def _from_file(section: str, name: str, default: str) -> str:
+    path = Path(os.environ.get("AIRFLOW_CONFIG", airflow_home() / "airflow.cfg"))
+    try:
+        changed = path.stat().st_mtime_ns
+    except OSError:
+        return default
+    return _parsed(path, changed).get(section, name, fallback=default)
+
+
+@lru_cache(maxsize=1)
+def _parsed(path: Path, _changed: int) -> ConfigParser:
+    """Return Airflow's configuration file, read once for all options: it is long; an unreadable one has none."""
     parser = ConfigParser(interpolation=None, strict=False)
     try:
-        parser.read(os.environ.get("AIRFLOW_CONFIG", airflow_home() / "airflow.cfg"), encoding="utf-8")
+        parser.read(path, encoding="utf-8")
     except (ConfigParserError, UnicodeDecodeError, OSError):
-        return default
-    return parser.get(section, name, fallback=default)
+        return ConfigParser(interpolation=None)
+    return parser

@@ -15,6 +15,7 @@ from flowmate_airflow.catalog.catalog import Catalog, configured_catalog
 from flowmate_airflow.flows.errors import FlowFileError, Problem
 from flowmate_airflow.flows.folder import find_yaml_files
 from flowmate_airflow.flows.load import LoadedFlow, load_flow, read_bounded
+from flowmate_airflow.settings import ignore_syntax
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -31,12 +32,10 @@ def load_flows(loader_file: str) -> dict[str, DAG]:
     :param loader_file: the loader's `__file__`
     """
     from airflow.sdk import get_parsing_context
-    from airflow.sdk.configuration import conf
 
     started = time.monotonic()
     folder = Path(loader_file).resolve().parent
-    syntax = conf.get("core", "dag_ignore_file_syntax", fallback="glob")
-    files = find_yaml_files(folder, syntax=syntax)
+    files = find_yaml_files(folder, syntax=ignore_syntax())
     catalog = configured_catalog()
     wanted = get_parsing_context().dag_id
     if wanted is not None:

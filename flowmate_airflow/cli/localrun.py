@@ -28,7 +28,6 @@ from flowmate_airflow.steps.connector import run_connector
 from flowmate_airflow.steps.errors import StepError
 from flowmate_airflow.steps.jobs import job_for
 from flowmate_airflow.steps.mapping import map_messages, pick_messages
-from flowmate_airflow.steps.runtimes import files_root
 from flowmate_airflow.steps.steplog import Progress
 from flowmate_airflow.steps.templates import render
 
@@ -137,7 +136,7 @@ class LocalRun:
             manifest,
             step.function,
             labels={"flowmate.flow": run.flow, "flowmate.run": run.run_id, "flowmate.step": run.step},
-            files_root=files_root(self._engines.name) if manifest.files else "",
+            runtime=self._engines.name,
         )
         run_connector(
             self._engines.runtime(manifest),

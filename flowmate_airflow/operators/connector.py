@@ -25,7 +25,7 @@ from flowmate_airflow.steps.calls import StepRun, make_call
 from flowmate_airflow.steps.connector import run_connector
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
 from flowmate_airflow.steps.jobs import job_for
-from flowmate_airflow.steps.runtimes import files_root, process_runtime, runtime_name
+from flowmate_airflow.steps.runtimes import RuntimeName, process_runtime, runtime_name
 from flowmate_airflow.steps.templates import render
 
 RENDER_SECONDS = 60
@@ -172,8 +172,9 @@ class ConnectorOperator(DockerOperator):
             # Two Airflows on one engine have runs of the same name: a scheduled run is named by its time.
             "flowmate.dag_version": str(getattr(task_instance, "dag_version_id", "")),
         }
-        runtime = self._runtime()
-        job = job_for(self.manifest, self.function, labels=labels, files_root=files_root(runtime_name()))
+        name = runtime_name()
+        runtime = self._runtime(name)
+        job = job_for(self.manifest, self.function, labels=labels, runtime=name)
         self.log.info("Running %s %s (%s)", self.use, self.manifest.version, self.image)
         run_connector(
             runtime, replace(job, image=self.image), call, messages, writer, self._log_line, on_start=self._started
@@ -188,9 +189,9 @@ class ConnectorOperator(DockerOperator):
     def _log_line(self, level: int, text: str) -> None:
         self.log.log(level, "%s", text)
 
-    def _runtime(self) -> Runtime:
+    def _runtime(self, name: RuntimeName) -> Runtime:
         log = logging.getLogger("airflow.task")
-        if runtime_name() == "process":
+        if name == "process":
             return process_runtime(log)
         try:
             client = self.cli

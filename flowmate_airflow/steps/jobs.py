@@ -10,15 +10,16 @@ from flowmate_airflow.catalog.manifest import Function, Manifest, size_in_bytes
 from flowmate_airflow.flows.schemas import violations
 from flowmate_airflow.runtimes.base import Job, Limits
 from flowmate_airflow.steps.errors import ConfigFailure
+from flowmate_airflow.steps.runtimes import RuntimeName, files_root
 
 FILES_ROOT = "FLOWMATE_FILES_ROOT"
 """The environment variable that tells a connector of files where its files lie."""
 
 
-def job_for(manifest: Manifest, function: str, *, labels: Mapping[str, str], files_root: str) -> Job:
+def job_for(manifest: Manifest, function: str, *, labels: Mapping[str, str], runtime: RuntimeName) -> Job:
     """Return the job that runs a function of a connector.
 
-    :param files_root: where a connector of files finds them, as its runtime shows them to it
+    :param runtime: where it will run, which decides where a connector of files finds them
     """
     limits = manifest.limits
     return Job(
@@ -36,7 +37,7 @@ def job_for(manifest: Manifest, function: str, *, labels: Mapping[str, str], fil
         read_only=limits.read_only,
         # Files belong to the worker's user, whose rights the container needs, and no more than these.
         user=limits.user or (f"{os.getuid()}:{os.getgid()}" if manifest.files else None),
-        environment={FILES_ROOT: files_root} if manifest.files else {},
+        environment={FILES_ROOT: files_root(runtime)} if manifest.files else {},
     )
 
 

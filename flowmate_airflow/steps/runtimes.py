@@ -48,7 +48,7 @@ def files_folder() -> Path:
     return folder_setting("files_folder", "flowmate/files")
 
 
-def files_root(runtime: str) -> str:
+def files_root(runtime: RuntimeName) -> str:
     """Return where a connector of files finds them; the folder is made."""
     folder = files_folder()
     folder.mkdir(parents=True, exist_ok=True)
