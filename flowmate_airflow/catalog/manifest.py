@@ -36,6 +36,13 @@ class AuthMethod(_Model):
 class Function(_Model):
     """A trigger or an action."""
 
+    calls: str | None = Field(
+        default=None, min_length=1, description="The function's name in the image, where it is another one."
+    )
+    state: bool = Field(
+        default=False,
+        description="Remembers from run to run how far it read; kept when all steps that get its messages succeeded.",
+    )
     title: str = Field(description="What the function does, in a few words.")
     description: str = Field(default="", description="The same in a sentence or two.")
     fields: dict[str, JsonSchema] = Field(
@@ -67,12 +74,52 @@ class ResourceLimits(_Model):
 
 
 class PythonProcess(_Model):
-    """How the `process` runtime runs the connector without an image."""
+    """How the `process` runtime runs the connector without an image: by a module or a command."""
 
-    module: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", description="Module in the connector's folder.")
+    module: str | None = Field(
+        default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$", description="Module in the connector's folder."
+    )
+    command: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        description="Command that one of the requirements brings.",
+    )
     requirements: list[str] = Field(
         default=[], description="What is installed into the connector's virtual environment, as pip takes it."
     )
+
+    @model_validator(mode="after")
+    def _one_program(self) -> PythonProcess:
+        if (self.module is None) == (self.command is None):
+            raise ValueError("`process` needs either `module` or `command`")
+        return self
+
+
+class NodeImage(_Model):
+    """An image of a Node component for Open Integration Hub or elastic.io, which runs under FlowMate's runner."""
+
+    folder: str | None = Field(
+        default=None, description="The component's folder in the image. Default: the image's work folder."
+    )
+    dialect: Literal["auto", "sailor", "ferryman-1", "ferryman-2"] = Field(
+        default="auto", description="Which SDK the component was written for; `auto` looks it up in the image."
+    )
+    timeout: float | None = Field(default=None, gt=0, description="Seconds that one message may take.")
+    rebound_delay: float = Field(
+        default=15.0, gt=0, description="Seconds before a message that rebounds is tried again; doubled each time."
+    )
+    rebound_limit: int = Field(default=20, ge=0, le=100, description="How often a message may rebound.")
+
+
+class SingerImage(_Model):
+    """How a Singer tap or target takes its files."""
+
+    catalog: Literal["catalog", "properties", "none"] = Field(
+        default="catalog", description="The option by which a tap takes its catalog; `none` if it takes none."
+    )
+    discover: bool = Field(default=True, description="The tap can print a catalog of its streams.")
+    state: bool = Field(default=True, description="Knows `--state`.")
+    about: bool = Field(default=False, description="Knows `--about --format=json`.")
 
 
 class Manifest(_Model):
@@ -88,7 +135,19 @@ class Manifest(_Model):
     description: str = Field(default="", description="A sentence or two.")
     icon: str | None = Field(default=None, description="An image file beside the manifest.")
     image: str = Field(min_length=1, description="The container image with its tag.")
-    protocol: Literal["component"] = Field(default="component", description="How FlowMate talks to the image.")
+    entrypoint: list[str] | None = Field(
+        default=None, min_length=1, description="What is started in the image, instead of its own entry point."
+    )
+    protocol: Literal["component", "singer", "airbyte"] = Field(
+        default="component", description="How FlowMate talks to the image."
+    )
+    node: NodeImage | None = Field(
+        default=None, description="Protocol `component`: a Node component of Open Integration Hub or elastic.io."
+    )
+    singer: SingerImage = Field(default=SingerImage(), description="Protocol `singer`: what the tap or target knows.")
+    defaults: dict[str, Any] = Field(
+        default={}, description="Configuration that every step starts from; `with` and the credentials are stronger."
+    )
     process: PythonProcess | None = Field(
         default=None, description="How to run the connector without an image, on the runtime `process`."
     )
@@ -112,6 +171,20 @@ class Manifest(_Model):
             raise ValueError(f"{', '.join(both)} is both a trigger and an action; give each its own name")
         if not self.triggers and not self.actions:
             raise ValueError("a connector needs a trigger or an action")
+        return self
+
+    @model_validator(mode="after")
+    def _protocol_fits(self) -> Manifest:
+        if self.protocol != "component":
+            wrong = sorted((set(self.triggers) - {"read"}) | (set(self.actions) - {"write"}))
+            if wrong:
+                raise ValueError(
+                    f"protocol `{self.protocol}` has only `read` (a trigger) and `write` (an action), not {', '.join(wrong)}"
+                )
+        if self.node is not None and self.protocol != "component":
+            raise ValueError("`node` goes with the protocol `component` only")
+        if self.limits.read_only and (self.node is not None or self.protocol != "component"):
+            raise ValueError("`limits.read_only` cannot be: FlowMate puts files into the container")
         return self
 
     @property

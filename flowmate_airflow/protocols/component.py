@@ -1,19 +1,25 @@
 """Protocol `component`, FlowMate's own form: NDJSON on stdin and stdout.
 
 In: one `CONFIG` line, then a `MESSAGE` line for each input message, then end of file.
-Out: `MESSAGE`, `STATE`, `ERROR`, `LOG` and `PROGRESS` lines. Any other line is log text.
+Out: `MESSAGE`, `STREAM`, `STATE`, `RESULT`, `ERROR`, `CREDENTIALS`, `REPLY`, `LOG` and `PROGRESS` lines, and the
+answers of the other verbs: `CHECK`, `CATALOG`, `DESCRIBE`. Any other line is log text.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from flowmate_airflow.protocols.base import Conversation, Item, Launch, Request
 from flowmate_airflow.protocols.events import (
     FAILURE_TYPES,
+    CatalogEvent,
+    CheckEvent,
+    CredentialsEvent,
+    DescribeEvent,
     ErrorEvent,
     Event,
     FailureType,
@@ -21,8 +27,12 @@ from flowmate_airflow.protocols.events import (
     MessageEvent,
     ProgressEvent,
     ProtocolError,
+    ReplyEvent,
+    ResultEvent,
     StateEvent,
+    StreamEvent,
 )
+from flowmate_airflow.protocols.streams import stream_from_json
 
 EXIT_CONFIG = 78
 """Exit code of a component whose configuration is wrong (EX_CONFIG of sysexits.h)."""
@@ -41,24 +51,68 @@ _LEVELS = {
 }
 
 
-def config_line(
-    config: Mapping[str, Any], credentials: Mapping[str, Any], state: Any, context: Mapping[str, Any]
-) -> bytes:
-    """Return the first line of a component's stdin.
+class ComponentConversation(Conversation):
+    """Talks to a component in FlowMate's own form.
 
-    :param config: the step's `with`, rendered
-    :param credentials: the credentials under the names that the manifest declares
-    :param state: what the component stored at its last successful run, or None
-    :param context: facts about the run: flow, step, function, run_id, try_number, on_error
+    :param launch: instead of the start that the verb stands for, for images that need a runner
     """
-    line = {"type": "CONFIG", "config": config, "credentials": credentials, "state": state, "context": context}
+
+    def __init__(self, request: Request, launch: Launch | None = None) -> None:
+        self._request = request
+        self._launch = launch
+        self._checked = False
+
+    def launch(self) -> Launch:
+        """See :meth:`Conversation.launch`."""
+        return self._launch or Launch(arguments=verb_arguments(self._request))
+
+    def feed(self, items: Iterable[Item]) -> Iterator[bytes]:
+        """See :meth:`Conversation.feed`."""
+        if self._request.verb != "describe":
+            yield config_line(self._request)
+        for item in items:
+            if isinstance(item, bytes):
+                yield b'{"type":"MESSAGE","message":' + item + b"}\n"
+
+    def take(self, line: bytes) -> Iterable[Event]:
+        """See :meth:`Conversation.take`."""
+        event = parse_line(line)
+        if isinstance(event, CheckEvent):
+            self._checked = True
+        elif isinstance(event, LogEvent) and self._request.verb == "describe" and line[:1] == b"{":
+            return (DescribeEvent(orjson.loads(line)),)  # a manifest, as the SDK prints it
+        return (event,)
+
+    def end(self, code: int, files: Mapping[str, bytes]) -> Iterable[Event]:
+        """See :meth:`Conversation.end`."""
+        if self._request.verb == "check" and not self._checked and code == 0:
+            return (CheckEvent(ok=True),)
+        return ()
+
+    def failure_type(self, code: int) -> FailureType:
+        """See :meth:`Conversation.failure_type`."""
+        return failure_type_of_exit(code)
+
+
+def verb_arguments(request: Request) -> Sequence[str]:
+    """Return the arguments that ask a component for a verb."""
+    return ("run", request.function) if request.verb == "run" else (request.verb,)
+
+
+def config_line(request: Request) -> bytes:
+    """Return the first line of a component's stdin."""
+    line: dict[str, Any] = {
+        "type": "CONFIG",
+        "config": request.config,
+        "credentials": request.credentials,
+        "state": request.state,
+        "context": request.context,
+    }
+    if request.selected is not None:
+        line["select"] = {
+            each.stream.name: "*" if each.fields is None else sorted(each.fields) for each in request.selected
+        }
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def message_line(message: Mapping[str, Any]) -> bytes:
-    """Return the stdin line for one input message."""
-    # Put together by hand: a message may be nested as deep as the encoder goes, and this is one level more.
-    return b'{"type":"MESSAGE","message":' + orjson.dumps(message) + b"}\n"
 
 
 def parse_line(line: bytes) -> Event:
@@ -76,6 +130,8 @@ def parse_line(line: bytes) -> Event:
             raise ProtocolError(f"a line of its output is broken JSON ({error}): {_excerpt(line)}") from None
         return LogEvent(logging.INFO, _text(line))
     kind = value.get("type")
+    if kind == "MESSAGE":
+        return _message(value, line)
     parse = _PARSERS.get(kind) if isinstance(kind, str) else None
     return parse(value) if parse else LogEvent(logging.INFO, _text(line))
 
@@ -86,15 +142,17 @@ def failure_type_of_exit(code: int) -> FailureType:
 
 
 _NO_ID = (dict, list, bool)  # made once: this is asked for each message
+_HEAD = b'{"type":"MESSAGE","message":'
 
 
-def _message(value: dict[str, Any]) -> Event:
+def _message(value: dict[str, Any], line: bytes) -> Event:
     message = value.get("message")
     if not isinstance(message, dict) or "data" not in message:
         raise ProtocolError("a MESSAGE line of its output has no object `message` with the key `data`")
     if isinstance(message.get("id"), _NO_ID):
         raise ProtocolError("the `id` of a message of its output is neither a text nor a number")
-    return MessageEvent(message)
+    # Written like this, the message can go on as it stands, without being encoded anew.
+    return MessageEvent(message, line[len(_HEAD) : -1] if len(value) == 2 and line.startswith(_HEAD) else None)
 
 
 def _state(value: dict[str, Any]) -> Event:
@@ -125,7 +183,65 @@ def _progress(value: dict[str, Any]) -> Event:
     return ProgressEvent(done, total, None if text is None else str(text))
 
 
-_PARSERS = {"MESSAGE": _message, "STATE": _state, "ERROR": _error, "LOG": _log, "PROGRESS": _progress}
+def _result(value: dict[str, Any]) -> Event:
+    if not isinstance(value.get("id"), str | int):
+        raise ProtocolError("a RESULT line of its output needs the `id` of an input message")
+    remote = value.get("remote_id")
+    return ResultEvent(str(value["id"]), None if remote is None else str(remote))
+
+
+def _credentials(value: dict[str, Any]) -> Event:
+    return CredentialsEvent(_object(value, "credentials"))
+
+
+def _reply(value: dict[str, Any]) -> Event:
+    return ReplyEvent(_object(value, "reply"))
+
+
+def _check(value: dict[str, Any]) -> Event:
+    return CheckEvent(value.get("ok") is True, str(value.get("message", "")))
+
+
+def _stream(value: dict[str, Any]) -> Event:
+    stream = _object(value, "stream")
+    if not isinstance(stream.get("name"), str):
+        raise ProtocolError("a STREAM line of its output has no `name` in its `stream`")
+    return StreamEvent(stream_from_json(stream["name"], stream))
+
+
+def _catalog(value: dict[str, Any]) -> Event:
+    streams = value.get("streams")
+    if not isinstance(streams, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("name"), str) for each in streams
+    ):
+        raise ProtocolError("a CATALOG line of its output needs a list `streams` of objects with a `name`")
+    return CatalogEvent([stream_from_json(each["name"], each) for each in streams])
+
+
+def _describe(value: dict[str, Any]) -> Event:
+    return DescribeEvent(value)
+
+
+def _object(value: dict[str, Any], key: str) -> dict[str, Any]:
+    part = value.get(key)
+    if not isinstance(part, dict):
+        raise ProtocolError(f"a {value['type']} line of its output has no object `{key}`")
+    return part
+
+
+_PARSERS: Mapping[str, Callable[[dict[str, Any]], Event]] = {
+    "STREAM": _stream,
+    "STATE": _state,
+    "RESULT": _result,
+    "ERROR": _error,
+    "CREDENTIALS": _credentials,
+    "REPLY": _reply,
+    "LOG": _log,
+    "PROGRESS": _progress,
+    "CHECK": _check,
+    "CATALOG": _catalog,
+    "DESCRIBE": _describe,
+}
 
 
 def _looks_like_event(line: bytes) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
+
+from flowmate_airflow.protocols.streams import Stream
 
 FailureType: TypeAlias = Literal["config", "transient", "system"]
 """Who must act: `config` the flow's author (no retry), `transient` nobody (a retry heals), `system` the component's."""
@@ -13,16 +16,87 @@ FAILURE_TYPES: tuple[FailureType, ...] = ("config", "transient", "system")
 
 @dataclass(frozen=True, slots=True)
 class MessageEvent:
-    """One message the component emitted."""
+    """One message the component emitted.
+
+    :param line: the message as JSON without a newline, where the component wrote it as it will be kept
+    """
 
     message: dict[str, Any]
+    line: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """What the component says about a stream whose records follow. A later one replaces it."""
+
+    stream: Stream
 
 
 @dataclass(frozen=True, slots=True)
 class StateEvent:
-    """What the component wants to be told at its next start. The last one wins."""
+    """What the component wants to be told at its next start: the whole of it. The last one wins."""
 
     state: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ResultEvent:
+    """An input message has done its work, and all that came of it was emitted before.
+
+    :param remote_id: the id that the other system gave
+    """
+
+    message_id: str
+    remote_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedEvent:
+    """Records of the input failed, and the component did not say by message id which.
+
+    :param external_id: the record's own id, where the component told it
+    :param count: how many
+    """
+
+    text: str
+    external_id: str | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsEvent:
+    """The component changed its credentials or configuration (a rotated token): only what changed, by name."""
+
+    changed: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEvent:
+    """What the component answers to the caller of a webhook: status, headers and body."""
+
+    reply: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEvent:
+    """Whether the credentials and the configuration work."""
+
+    ok: bool
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEvent:
+    """The streams that a source can read."""
+
+    streams: Sequence[Stream]
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeEvent:
+    """What a component says about itself, in its protocol's own form."""
+
+    description: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +125,21 @@ class ProgressEvent:
     text: str | None = None
 
 
-Event: TypeAlias = MessageEvent | StateEvent | ErrorEvent | LogEvent | ProgressEvent
+Event: TypeAlias = (
+    MessageEvent
+    | StreamEvent
+    | StateEvent
+    | ResultEvent
+    | RejectedEvent
+    | ErrorEvent
+    | LogEvent
+    | ProgressEvent
+    | CredentialsEvent
+    | ReplyEvent
+    | CheckEvent
+    | CatalogEvent
+    | DescribeEvent
+)
 
 
 class ProtocolError(Exception):

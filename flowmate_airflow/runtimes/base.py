@@ -54,6 +54,8 @@ class Limits:
     """The longest line of stdout: one event. A longer one ends the step."""
     output: int = 16 * 1024 * MIB
     """All of stdout. More ends the step."""
+    file: int = 16 * MIB
+    """A file that is read back. A larger one is an error."""
     log: int = 4 * MIB
     """All of stderr. More is dropped (and counted), not an error."""
     log_line: int = 16 * 1024
@@ -73,6 +75,10 @@ class Job:
 
     :param image: the Docker image
     :param arguments: what follows the image's entry point, such as `("run", "get")`
+    :param entrypoint: instead of the image's own
+    :param files: put into the folder :data:`~flowmate_airflow.protocols.base.FILES` before the start, by name. They
+        may hold secrets, and go away with the component
+    :param read_back: names of files that :meth:`Running.read_back` returns
     :param source: the connector's folder, for runtimes that run its code without an image
     :param process: how to run that code; None: the connector needs an image
     :param labels: find what a killed worker left behind; the same for every try of one task of one run, and
@@ -84,6 +90,9 @@ class Job:
 
     image: str
     arguments: Sequence[str]
+    entrypoint: Sequence[str] | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    read_back: Sequence[str] = ()
     source: Path | None = None
     process: PythonProcess | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -120,6 +129,16 @@ class Running(ABC):
         """Return why the component ended, for the task log, where the runtime knows more than the code.
 
         Call it after :meth:`wait`. Known are: out of memory, a signal, :meth:`stop`. None: nothing to add.
+        """
+
+    @abstractmethod
+    def read_back(self) -> Mapping[str, bytes]:
+        """Return the files of :attr:`Job.read_back` as the component left them; those that are gone are left out.
+
+        Call it after :meth:`wait`.
+
+        :raises OutputLimitExceeded: one is larger than :attr:`Limits.file`
+        :raises RuntimeFailure: they cannot be read
         """
 
     @abstractmethod

@@ -13,6 +13,8 @@ import docker.errors  # noqa: TID253 - this module is the one place that talks t
 import docker.utils  # noqa: TID253
 import requests
 
+from flowmate_airflow.protocols.base import FILES
+from flowmate_airflow.runtimes.archive import pack, unpack_one
 from flowmate_airflow.runtimes.base import Job, Log, Running, Runtime, RuntimeFailure, Stream
 from flowmate_airflow.runtimes.connection import Connection
 from flowmate_airflow.runtimes.engine import ENGINE_ERRORS, engine_failure, image_missing, pull, reason
@@ -62,6 +64,8 @@ class DockerRuntime(Runtime):
         running: _Container | None = None
         try:
             try:
+                if job.files:
+                    self._client.put_archive(container, "/", pack(FILES, job.files))
                 connection = Connection(self._client, container)
                 self._client.start(container)
             except ENGINE_ERRORS as error:
@@ -140,7 +144,7 @@ def container_arguments(client: APIClient, job: Job, options: ContainerOptions) 
     return {
         "image": job.image,
         "command": list(job.arguments),
-        "entrypoint": options.entrypoint,
+        "entrypoint": options.entrypoint or (list(job.entrypoint) if job.entrypoint else None),
         "environment": {**job.environment, **options.environment},
         "user": options.user or job.user,
         "labels": labels,
@@ -259,6 +263,21 @@ class _Container(Running):
                 limit = show_size(facts["HostConfig"]["Memory"])
                 return f"it ran out of memory (limit {limit}): raise `limits.memory` in the manifest"
         return f"signal {code - 128} ended it" if 128 < code < 160 else None
+
+    def read_back(self) -> dict[str, bytes]:
+        """See :meth:`Running.read_back`."""
+        found = {}
+        for name in self._job.read_back:
+            try:
+                chunks, _ = self._client.get_archive(self._id, f"{FILES}/{name}")
+                content = unpack_one(chunks, name, self._job.limits.file)
+            except docker.errors.NotFound:
+                continue
+            except ENGINE_ERRORS as error:
+                raise engine_failure(error, f"read the file {name}", str(self._client.base_url)) from error
+            if content is not None:
+                found[name] = content
+        return found
 
     def stop_feeding(self) -> None:
         """See :meth:`Running.stop_feeding`."""

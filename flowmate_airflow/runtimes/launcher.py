@@ -1,9 +1,9 @@
-"""Run a Python connector's module as the main program.
+"""Run a Python connector's module, or an installed command, as the main program.
 
 Started by the `process` runtime in the connector's own virtual environment: it may import nothing but the
 standard library.
 
-Arguments: the parent's process id, the memory limit in bytes, the module, the module's arguments.
+Arguments: the parent's process id, the memory limit in bytes, the module or the command's path, its arguments.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def limit_memory(limit: int) -> None:
 
 
 def main() -> None:
-    """Prepare the process and hand over to the module."""
+    """Prepare the process and hand over to the module or command."""
     parent, memory, module, *arguments = sys.argv[1:]
     # The interpreter put this file's folder first, where module names of the connector could be mistaken for
     # ours.
@@ -47,6 +47,9 @@ def main() -> None:
     die_with_parent(int(parent))
     limit_memory(int(memory))
     sys.argv = [module, *arguments]
+    if os.sep in module:
+        runpy.run_path(module, run_name="__main__")
+        return
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

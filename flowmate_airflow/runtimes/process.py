@@ -10,17 +10,22 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from flowmate_airflow.protocols.base import FILES
 from flowmate_airflow.runtimes import launcher
-from flowmate_airflow.runtimes.base import Job, Log, Running, Runtime, RuntimeFailure, Stream
+from flowmate_airflow.runtimes.base import Job, Log, OutputLimitExceeded, Running, Runtime, RuntimeFailure, Stream
 from flowmate_airflow.runtimes.feeder import Feeder
 from flowmate_airflow.runtimes.leftovers import MARK, kill_marked
-from flowmate_airflow.runtimes.lines import Output, lingering
+from flowmate_airflow.runtimes.lines import Output, lingering, show_size
 from flowmate_airflow.runtimes.venvs import environment_for
+
+if TYPE_CHECKING:
+    from flowmate_airflow.catalog.manifest import PythonProcess
 
 DEFAULT_CACHE = Path("~/.cache/flowmate/venvs")
 
@@ -61,7 +66,8 @@ class ProcessRuntime(Runtime):
             self._log.warning("killed %d processes, which an earlier try of this task left", killed)
         python = environment_for(job.process.requirements, self._cache.expanduser(), self._log)
         with tempfile.TemporaryDirectory(prefix="flowmate-", ignore_cleanup_errors=True) as home:
-            running = _Process(self._open(job, python, home, mark), job, feed)
+            files = Path(home) / "flowmate-files"
+            running = _Process(self._open(job, python, home, files, mark), job, files, feed)
             try:
                 running.feeder.start()
                 yield running
@@ -72,8 +78,11 @@ class ProcessRuntime(Runtime):
                     self._log.warning("the step's input still waits for its next message; it is left behind")
                 running.release()
 
-    def _open(self, job: Job, python: Path, home: str, mark: str) -> subprocess.Popen[bytes]:
+    def _open(self, job: Job, python: Path, home: str, files: Path, mark: str) -> subprocess.Popen[bytes]:
         assert job.process is not None
+        files.mkdir(mode=0o700)
+        for name, content in job.files.items():
+            (files / name).write_bytes(content)
         folders = [str(folder.absolute()) for folder in (self._sdk_path, job.source) if folder]
         environment = {
             "PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -87,7 +96,7 @@ class ProcessRuntime(Runtime):
         ours = (python, launcher.__file__, os.getpid(), job.limits.memory)
         try:
             return subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
-                [*map(str, ours), job.process.module, *job.arguments],
+                [*map(str, ours), _program(job.process, python), *_with_folder(job.arguments, files)],
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -100,6 +109,16 @@ class ProcessRuntime(Runtime):
             raise RuntimeFailure(f"could not start the code in {job.source}: {error}", retry=True) from error
 
 
+def _program(process: PythonProcess, python: Path) -> str:
+    """Return the module, or the path of the command, that the launcher shall run."""
+    return str(python.parent / process.command) if process.command else str(process.module)
+
+
+def _with_folder(arguments: Sequence[str], files: Path) -> list[str]:
+    """Return the arguments with the folder of the job's files as it is here."""
+    return [str(files) + word[len(FILES) :] if word.startswith(f"{FILES}/") else word for word in arguments]
+
+
 def _mark(job: Job) -> str:
     if not job.labels:
         return uuid4().hex
@@ -109,8 +128,9 @@ def _mark(job: Job) -> str:
 class _Process(Running):
     """A started process and its group."""
 
-    def __init__(self, process: subprocess.Popen[bytes], job: Job, feed: Iterable[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], job: Job, files: Path, feed: Iterable[bytes]) -> None:
         assert process.stdin
+        self._files = files
         self._process = process
         self._job = job
         self._stopped = False
@@ -152,6 +172,20 @@ class _Process(Running):
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         hint = ", maybe because the machine ran out of memory" if name == "SIGKILL" else ""
         return f"{name} ended it{hint}"
+
+    def read_back(self) -> dict[str, bytes]:
+        """See :meth:`Running.read_back`."""
+        found = {}
+        for name in self._job.read_back:
+            path, limit = self._files / name, self._job.limits.file
+            if path.is_symlink() or not path.is_file():
+                continue
+            with path.open("rb") as file:
+                content = file.read(limit + 1)
+            if len(content) > limit:
+                raise OutputLimitExceeded(f"the component's file {name} is larger than {show_size(limit)}")
+            found[name] = content
+        return found
 
     def stop_feeding(self) -> None:
         """See :meth:`Running.stop_feeding`."""
