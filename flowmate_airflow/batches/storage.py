@@ -25,17 +25,20 @@ class Storage:
         folder = "/".join(map(_folder_name, parts))
         self.href = f"{base.rstrip('/')}/{folder}/{attempt}.jsonl.gz"
 
-    def open_write(self) -> AbstractContextManager[IO[bytes]]:
-        """Return the file opened for writing; its folder is made."""
-        path = _path(self.href)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        opened: AbstractContextManager[IO[bytes]] = path.open("wb")
-        return opened
+    def beside(self, name: str) -> str:
+        """Return the place of another file of the same step and try."""
+        return f"{self.href.removesuffix('.jsonl.gz')}.{name}"
 
-    def remove(self) -> None:
-        """Remove the file if it is there."""
-        with suppress(OSError):
-            _path(self.href).unlink()
+    def remove(self, parts: int) -> None:
+        """Remove the parts of the file that are there."""
+        for part in range(1, parts + 1):
+            with suppress(OSError):
+                _path(part_href(self.href, part)).unlink()
+
+
+def part_href(href: str, part: int) -> str:
+    """Return the place of a part of a batch's file; the first has the batch's own name."""
+    return href if part == 1 else f"{href.removesuffix('.jsonl.gz')}.{part}.jsonl.gz"
 
 
 def _folder_name(part: str) -> str:
@@ -46,6 +49,14 @@ def _folder_name(part: str) -> str:
     if len(name) <= MAX_NAME:
         return name
     return f"{name[:MAX_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def open_write(href: str) -> AbstractContextManager[IO[bytes]]:
+    """Return a file opened for writing; its folder is made."""
+    path = _path(href)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    opened: AbstractContextManager[IO[bytes]] = path.open("wb")
+    return opened
 
 
 def open_read(href: str) -> AbstractContextManager[IO[bytes]]:

@@ -31,6 +31,7 @@ class Request:
     :param state: what the component stored at its last successful run
     :param context: facts about the run
     :param selected: the streams a source shall read; None: it decides itself
+    :param incoming: the streams of the messages that a target will get, as far as they are known before the start
     :param load: how a target shall store
     """
 
@@ -41,6 +42,7 @@ class Request:
     state: Any = None
     context: Mapping[str, Any] = field(default_factory=dict)
     selected: Sequence[SelectedStream] | None = None
+    incoming: Sequence[Stream] = ()
     load: Load = field(default_factory=Load)
 
 

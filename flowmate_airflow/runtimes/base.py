@@ -85,6 +85,7 @@ class Job:
         for nothing else. Without labels nothing is looked for
     :param read_only: whether the component works with a read-only root file system
     :param user: the numeric user to run as, `None` for the image's own
+    :param working_dir: the folder in the image to start in, `None` for the image's own
     :param environment: plain settings, never a secret
     """
 
@@ -99,6 +100,7 @@ class Job:
     limits: Limits = field(default_factory=Limits)
     read_only: bool = False
     user: str | None = None
+    working_dir: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

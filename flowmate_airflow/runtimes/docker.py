@@ -150,7 +150,7 @@ def container_arguments(client: APIClient, job: Job, options: ContainerOptions) 
         "labels": labels,
         "name": options.name,
         "hostname": options.hostname,
-        "working_dir": options.working_dir,
+        "working_dir": options.working_dir or job.working_dir,
         "ports": list(options.port_bindings),
         "stdin_open": True,  # the client sets StdinOnce with it
         "tty": False,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from flowmate_airflow.auth.credentials import Account, credentials_for
-from flowmate_airflow.catalog.manifest import Manifest
-from flowmate_airflow.steps.connector import Call
+from flowmate_airflow.catalog.manifest import Function, Manifest
+from flowmate_airflow.protocols.base import Request
+from flowmate_airflow.protocols.streams import Load, SelectedStream, Stream
+from flowmate_airflow.steps.connector import Call, OnError
 from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.steps.jobs import check_config
+from flowmate_airflow.steps.projection import Projection
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,45 +24,127 @@ class StepRun:
     run_id: str
     step: str
     try_number: int = 1
+    tenant: str = ""
 
 
-def make_call(
-    manifest: Manifest,
-    use: str,
-    run: StepRun,
-    *,
-    config: Mapping[str, Any],
-    account: Account | None,
-    on_error: str,
-    id_prefix: str,
-) -> Call:
-    """Return the call of a step's function.
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What part of the source's data a run shall read, whatever the state says.
 
-    :param use: connector, function and perhaps version, as the flow names them
-    :param config: the rendered `with`
-    :param account: the Connection, or None when the step names none
-    :param on_error: what becomes of the others when one message fails: `fail` or `skip`
-    :param id_prefix: how the ids of messages begin that the component gave none
-    :raises ConfigFailure: the function does not exist, a field does not fit it, or the Connection lacks a part
+    :param full: all of it, from the beginning
+    :param start: changes since then, as the connector writes times
+    :param end: changes until then
     """
-    name = use.partition("/")[2].partition("@")[0]
-    function = manifest.function(name)
-    if function is None:
-        raise ConfigFailure(f"step `{run.step}`: `{manifest.name}` has no function `{name}`")
-    check_config(function, config, run.step)
-    return Call(
-        step=run.step,
-        use=use,
-        config=config,
-        credentials=credentials_for(manifest, account, run.step),
-        context={
+
+    full: bool = False
+    start: str | None = None
+    end: str | None = None
+
+    @property
+    def is_override(self) -> bool:
+        """Whether the run reads a piece out of turn, which must not change the state."""
+        return self.start is not None or self.end is not None
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """One step's use of a connector, as the flow says it, with its templates rendered.
+
+    :param account: the Connection, or None when the step names none
+    :param changed: credentials that the connector handed back earlier, stronger than the Connection's
+    :param selected: the streams a source shall read, None when it has no say
+    :param incoming: the streams of the messages it gets
+    """
+
+    manifest: Manifest
+    use: str
+    run: StepRun
+    config: Mapping[str, Any]
+    account: Account | None = None
+    changed: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    state: Any = None
+    window: Window = field(default_factory=Window)
+    load: Load = field(default_factory=Load)
+    on_error: OnError = "fail"
+    id_prefix: str = "m"
+
+    @property
+    def function(self) -> Function:
+        """The function's manifest.
+
+        :raises ConfigFailure: there is none of that name
+        """
+        name = function_name(self.use)
+        found = self.manifest.function(name)
+        if found is None:
+            raise ConfigFailure(f"step `{self.run.step}`: `{self.manifest.name}` has no function `{name}`")
+        return found
+
+    def request(
+        self, selected: Sequence[SelectedStream] | None = None, incoming: Sequence[Stream] = (), verb: Any = "run"
+    ) -> Request:
+        """Return what the component is asked.
+
+        :raises ConfigFailure: a field does not fit the function, or the Connection lacks a part
+        """
+        function, manifest = self.function, self.manifest
+        check_config(function, self.config, self.run.step)
+        return Request(
+            verb=verb,
+            function=function.calls or function_name(self.use),
+            config=self._config(function),
+            credentials={**credentials_for(manifest, self.account, self.run.step), **self.changed},
+            state=None if self.window.full or self.window.is_override else self.state,
+            context=self._context(),
+            selected=selected,
+            incoming=incoming,
+            load=self.load,
+        )
+
+    def call(self, request: Request) -> Call:
+        """Return the step's call, with what it was asked."""
+        projection = None if request.selected is None else Projection(request.selected)
+        return Call(self.run.step, self.use, request, self.id_prefix, self.on_error, projection)
+
+    def _config(self, function: Function) -> dict[str, Any]:
+        config = {**self.manifest.defaults, **self.config}
+        for field_name, value in (("start_date", self.window.start), ("end_date", self.window.end)):
+            if value is None:
+                continue
+            if field_name not in function.fields:
+                raise ConfigFailure(
+                    f"step `{self.run.step}`: `{self.use}` has no field `{field_name}`, so that the run's "
+                    f"`{field_name}` cannot be told to it; run without"
+                )
+            config[field_name] = value
+        return config
+
+    def _context(self) -> dict[str, Any]:
+        run = self.run
+        context: dict[str, Any] = {
             "flow": run.flow,
             "run_id": run.run_id,
             "step": run.step,
-            "function": name,
+            "function": function_name(self.use),
             "try_number": run.try_number,
-            "on_error": on_error,
-        },
-        id_prefix=id_prefix,
-        skip_errors=on_error == "skip",
-    )
+            "on_error": self.on_error,
+            "full_sync": self.window.full,
+        }
+        if run.tenant:
+            context["tenant"] = run.tenant
+        node = self.manifest.node
+        if node is not None:
+            context["settings"] = {
+                "dialect": node.dialect,
+                "timeout": node.timeout,
+                "rebound_initial": node.rebound_delay,
+                "rebound_limit": node.rebound_limit,
+                "node_settings": self.config.get("nodeSettings") or {},
+                "tenant": run.tenant,
+            }
+        return context
+
+
+def function_name(use: str) -> str:
+    """Return the function that a step's `use` names."""
+    return use.partition("/")[2].partition("@")[0]

@@ -5,160 +5,288 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
-from flowmate_airflow.batches.batch import BatchError, BatchWriter, StorageFailure
-from flowmate_airflow.batches.message import Message, envelope
-from flowmate_airflow.protocols.component import config_line, failure_type_of_exit, message_line, parse_line
+from flowmate_airflow.batches.batch import BatchError, StorageFailure
+from flowmate_airflow.batches.message import Message, canonical, stream_in_line
+from flowmate_airflow.protocols.base import Conversation, Item, Request
 from flowmate_airflow.protocols.events import (
+    CredentialsEvent,
     ErrorEvent,
+    Event,
     FailureType,
     LogEvent,
     MessageEvent,
     ProgressEvent,
     ProtocolError,
+    RejectedEvent,
+    ReplyEvent,
+    ResultEvent,
     StateEvent,
+    StreamEvent,
 )
 from flowmate_airflow.runtimes.base import Job, Running, Runtime, RuntimeFailure
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
+from flowmate_airflow.steps.outcome import Failure, Outcome
+from flowmate_airflow.steps.projection import Projection
+from flowmate_airflow.steps.sinks import Sink
 from flowmate_airflow.steps.steplog import MAX_ID, Log, Progress, StepLog, clean, clean_failure
 
 OnProgress: TypeAlias = Callable[[Progress], None]
+OnError: TypeAlias = Literal["fail", "skip", "dead_letter"]
+
+MAX_FAILURES = 100_000
+"""Messages that may fail in one try of a step that keeps them: their reasons are in memory until it ends."""
+HELD_BYTES = 8 * 1024 * 1024
+"""Output held back until its input message is known to be done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What one step asks of a component.
+    """One step's use of a component.
 
     :param step: the step's id
     :param use: connector and function, for texts
-    :param config: the rendered `with`
-    :param credentials: under the names the manifest declares
-    :param state: what the component stored at its last successful run
-    :param context: facts about the run
     :param id_prefix: how the ids of messages begin that the component gave none
-    :param skip_errors: whether a message that fails is left out instead of failing the step
+    :param on_error: what becomes of the others when one message fails
+    :param projection: cuts messages to what the step asked for
     """
 
     step: str
     use: str
-    config: Mapping[str, Any]
-    credentials: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    state: Any = None
-    context: Mapping[str, Any] = field(default_factory=dict)
+    request: Request
     id_prefix: str = "m"
-    skip_errors: bool = False
+    on_error: OnError = "fail"
+    projection: Projection | None = None
 
 
-def run_connector(
-    runtime: Runtime,
-    job: Job,
-    call: Call,
-    messages: Iterable[Message],
-    writer: BatchWriter,
-    log: Log,
-    *,
-    on_start: Callable[[Running], None] = lambda running: None,
-    on_progress: OnProgress | None = None,
-) -> Progress:
-    """Run a component over a batch and write what it emits.
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told what, while a component runs.
 
-    :param on_start: told the running component, so that a kill from outside can stop it
-    :param on_progress: told the counts now and then; default: they go to the log
-    :raises ConfigFailure: the step failed and would fail again
-    :raises TransientFailure: the step failed; a retry may heal it
+    :param start: the running component, so that a kill from outside can stop it
+    :param progress: the counts, now and then; None: they go to the log
+    :param credentials: what the component changed in its configuration, at once
     """
-    run = _Run(call, writer, StepLog(log, job.limits.log, on_progress))
-    try:
-        with runtime.start(job, run.feed(messages)) as running:
-            on_start(running)
-            run.read(running)
-            code = running.wait()
-            reason = running.explain_exit()
-    except RuntimeFailure as error:
-        failure = TransientFailure if error.retry else ConfigFailure
-        raise failure(f"step `{call.step}` ({call.use}): {error}") from error
-    run.finish(code, reason)
-    return run.log.progress
+
+    start: Callable[[Running], None] = lambda running: None
+    progress: OnProgress | None = None
+    credentials: Callable[[Mapping[str, Any]], None] = lambda changed: None
 
 
-class _Run:
-    """The state of one run of one component."""
+class ConnectorRun:
+    """One run of one component. :attr:`outcome` is right also after a failure."""
 
-    def __init__(self, call: Call, writer: BatchWriter, log: StepLog) -> None:
-        self.log = log
+    def __init__(
+        self, conversation: Conversation, call: Call, sink: Sink, log: Log, job: Job, listener: Listener | None = None
+    ) -> None:
+        self._listener = listener or Listener()
+        self._log = StepLog(log, job.limits.log, self._listener.progress)
+        self.outcome = Outcome(self._log.progress)
+        self._conversation = conversation
         self._call = call
-        self._writer = writer
+        self._sink = sink
+        self._job = job
         self._stop = threading.Event()
         self._failed: ErrorEvent | None = None
+        self._held: list[tuple[Message, bytes | None, str | None]] = []
+        self._held_bytes = 0
+        self._line_bytes = 0
+        self._remote_id: str | None = None
+        self._running: Running | None = None
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            MessageEvent: self._write,
+            LogEvent: self._take_log,
+            ResultEvent: self._take_result,
+            StreamEvent: lambda event: self._sink.declare(event.stream),
+            StateEvent: self._take_state,
+            ProgressEvent: self._log.component_progress,
+            ErrorEvent: self._take_error,
+            RejectedEvent: self._take_rejected,
+            CredentialsEvent: lambda event: self._listener.credentials(event.changed),
+            ReplyEvent: self._take_reply,
+        }
 
-    def feed(self, messages: Iterable[Message]) -> Iterator[bytes]:
-        """Yield the lines of the component's stdin."""
-        call = self._call
-        yield config_line(call.config, call.credentials, call.state, call.context)
-        for message in messages:
+    def run(self, runtime: Runtime, items: Iterable[Item], *, number_from: int = 0) -> Outcome:
+        """Run the component over its input.
+
+        :param number_from: how many messages of this step's batch are there already, from an earlier try
+        :raises ConfigFailure: the step failed and would fail again
+        :raises TransientFailure: the step failed; a retry may heal it
+        """
+        self._number = number_from
+        try:
+            with runtime.start(self._job, self._conversation.feed(self._counted(items))) as running:
+                self._running = running
+                self._listener.start(running)
+                try:
+                    self._read(running)
+                    code = running.wait()
+                    reason = running.explain_exit()
+                except BaseException:
+                    self._salvage(running)
+                    raise
+                self._end(running, code)
+        except RuntimeFailure as error:
+            failure = TransientFailure if error.retry else ConfigFailure
+            raise failure(f"step `{self._call.step}` ({self._call.use}): {error}") from error
+        finally:
+            self._log.finish()
+        self._judge(code, reason)
+        return self.outcome
+
+    def _counted(self, items: Iterable[Item]) -> Iterator[Item]:
+        progress = self._log.progress
+        for item in items:
             if self._stop.is_set():
                 return
-            self.log.progress.messages_in += 1
-            yield message_line(message)
+            if isinstance(item, bytes):
+                progress.messages_in += 1
+                name = stream_in_line(item)
+                if name is not None:
+                    progress.streams_in[name] = progress.streams_in.get(name, 0) + 1
+            yield item
 
-    def read(self, running: Running) -> None:
-        """Take in everything that the component writes."""
+    def _read(self, running: Running) -> None:
         for stream, line in running.lines():
-            if stream == "stderr":
-                self.log.text(logging.INFO, line.decode("utf-8", errors="backslashreplace"))
-            elif line:
-                self._take(line, running)
+            try:
+                if stream == "stderr":
+                    event = self._conversation.take_log(line)
+                    self._log.text(event.level, event.text)
+                elif line:
+                    self._line_bytes = len(line)
+                    for each in self._conversation.take(line):
+                        self._handle(each)
+            except (ProtocolError, BatchError) as error:
+                raise self._failure("config", clean_failure(str(error))) from None
+            except StorageFailure as error:
+                raise self._failure("transient", str(error)) from None
 
-    def finish(self, code: int, reason: str | None) -> None:
-        """Raise if the step failed."""
-        self.log.finish()
-        progress = self.log.progress
-        self._writer.errors = progress.errors
+    def _end(self, running: Running, code: int) -> None:
+        try:
+            for event in self._conversation.end(code, running.read_back() if self._job.read_back else {}):
+                self._handle(event)
+            if self._failed is None and code == 0:
+                self._flush()
+        except (ProtocolError, BatchError) as error:
+            if self._failed is None and code == 0:  # else this is what came of it
+                raise self._failure("config", clean_failure(str(error))) from None
+        except StorageFailure as error:
+            raise self._failure("transient", str(error)) from None
+
+    def _salvage(self, running: Running) -> None:
+        """Save changed credentials of a component that is being ended: a rotated token cannot be had again."""
+        if not self._job.read_back:
+            return
+        with suppress(RuntimeFailure, ProtocolError):
+            running.stop()
+            running.wait()
+            for event in self._conversation.end(1, running.read_back()):
+                if isinstance(event, CredentialsEvent):
+                    self._listener.credentials(event.changed)
+
+    def _judge(self, code: int, reason: str | None) -> None:
         if self._failed is not None:
             number = self._failed.message_id
             fed = "" if number is None else f"message {clean(number, MAX_ID)}: "
             raise self._failure(self._failed.failure_type, f"{fed}{clean_failure(self._failed.text)}", code or None)
         if code != 0 or reason:  # one that was stopped may end with 0, and has not done its work
             told = f" ({reason})" if reason else ""
-            last = f": {self.log.last_line}" if self.log.last_line else ""
+            last = f": {self._log.last_line}" if self._log.last_line else ""
             text = f"its component ended with exit code {code}{told}{last}"
-            raise self._failure(failure_type_of_exit(code), text, code)
+            raise self._failure(self._conversation.failure_type(code), text, code)
 
-    def _take(self, line: bytes, running: Running) -> None:
-        try:
-            event = parse_line(line)
-            if isinstance(event, MessageEvent):
-                self._write(event.message)
-            elif isinstance(event, LogEvent):
-                self.log.text(event.level, event.text)
-            elif isinstance(event, ProgressEvent):
-                self.log.component_progress(event)
-            elif isinstance(event, ErrorEvent):
-                self._take_error(event, running)
-            elif isinstance(event, StateEvent):
-                self.log.progress.state = event.state
-        except (ProtocolError, BatchError) as error:
-            raise self._failure("config", clean_failure(str(error))) from None
-        except StorageFailure as error:
-            raise self._failure("transient", str(error)) from None
+    def _handle(self, event: Event) -> None:
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
 
-    def _write(self, message: dict[str, Any]) -> None:
-        progress = self.log.progress
+    def _take_result(self, event: ResultEvent) -> None:
+        self._flush()
+        self.outcome.done[event.message_id] = event.remote_id or self._remote_id
+        self._remote_id = None
+
+    def _take_state(self, event: StateEvent) -> None:
+        self._flush()
+        self.outcome.state, self.outcome.has_state = event.state, True
+        self._sink.state(event)
+
+    def _take_log(self, event: LogEvent) -> None:
+        self._log.text(event.level, event.text)
+
+    def _take_reply(self, event: ReplyEvent) -> None:
+        self._log.text(logging.INFO, "the component has a reply for the caller; nobody waits for one")
+
+    def _write(self, event: MessageEvent) -> None:
+        call, progress, message, line = self._call, self._log.progress, event.message, event.line
+        metadata = message.get("metadata")
+        stream = metadata.get("stream") if isinstance(metadata, dict) else None
+        if not isinstance(stream, str):
+            stream = None
+        if call.projection is not None:
+            if not call.projection.wants(stream):
+                return
+            data, cut = call.projection.cut(stream, message["data"])
+            if cut:
+                message, line = {**message, "data": data}, None
+        self._number += 1
         progress.messages_out += 1
-        self._writer.write(envelope(message, f"{self._call.id_prefix}-{progress.messages_out}"))
-        self.log.tick()
+        if stream is not None:
+            progress.streams_out[stream] = progress.streams_out.get(stream, 0) + 1
+        message, line = canonical(message, line, f"{call.id_prefix}-{self._number}")
+        if isinstance(metadata, dict):
+            given = metadata.get("remote_id") or metadata.get("recordUid")
+            self._remote_id = str(given) if isinstance(given, str | int) else None
+        if not progress.messages_in:
+            self._sink.write(message, line, stream)
+        else:
+            self._hold(message, line, stream)
+        self._log.tick()
 
-    def _take_error(self, event: ErrorEvent, running: Running) -> None:
+    def _hold(self, message: Message, line: bytes | None, stream: str | None) -> None:
+        """Keep output back until its input is done: what a failed message left is made again by the retry."""
+        self._held.append((message, line, stream))
+        self._held_bytes += self._line_bytes
+        if self._held_bytes > HELD_BYTES:
+            self._flush()  # it reports nothing, or has a lot to say about one message
+
+    def _flush(self) -> None:
+        for message, line, stream in self._held:
+            self._sink.write(message, line, stream)
+        self._held.clear()
+        self._held_bytes = 0
+
+    def _take_error(self, event: ErrorEvent) -> None:
         if event.message_id is None:
             self._failed = self._failed or event
             return
-        self.log.message_error(event)
-        if not self._call.skip_errors:
-            self._failed = self._failed or event
-            self._stop.set()
-            running.stop_feeding()
+        self._log.message_error(event)
+        if self._call.on_error != "fail":
+            self._flush()
+            self._keep(Failure(event.text, event.failure_type, event.message_id))
+            return
+        self._held.clear()
+        self._failed = self._failed or event
+        self._stop.set()
+        if self._running is not None:
+            self._running.stop_feeding()
+
+    def _take_rejected(self, event: RejectedEvent) -> None:
+        self._log.rejected(event)
+        if self._call.on_error != "fail":
+            self._keep(Failure(event.text, "system", None, event.external_id))
+        elif self._failed is None:
+            which = f"the record {clean(event.external_id, MAX_ID)} failed: " if event.external_id else ""
+            self._failed = ErrorEvent(f"{which}{event.text}", "system")
+
+    def _keep(self, failure: Failure) -> None:
+        if self._call.on_error != "dead_letter":
+            return
+        if len(self.outcome.failures) >= MAX_FAILURES:
+            raise self._failure("config", f"more than {MAX_FAILURES:,} messages failed: {clean_failure(failure.text)}")
+        self.outcome.failures.append(failure)
 
     def _failure(self, failure_type: FailureType, text: str, code: int | None = None) -> StepError:
         failure = ConfigFailure if failure_type == "config" else TransientFailure

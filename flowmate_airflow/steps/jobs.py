@@ -8,6 +8,7 @@ from typing import Any
 
 from flowmate_airflow.catalog.manifest import Function, Manifest, size_in_bytes
 from flowmate_airflow.flows.schemas import violations
+from flowmate_airflow.protocols.base import Launch
 from flowmate_airflow.runtimes.base import Job, Limits
 from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.steps.runtimes import RuntimeName, files_root
@@ -16,15 +17,20 @@ FILES_ROOT = "FLOWMATE_FILES_ROOT"
 """The environment variable that tells a connector of files where its files lie."""
 
 
-def job_for(manifest: Manifest, function: str, *, labels: Mapping[str, str], runtime: RuntimeName) -> Job:
-    """Return the job that runs a function of a connector.
+def job_for(manifest: Manifest, launch: Launch, *, labels: Mapping[str, str], runtime: RuntimeName) -> Job:
+    """Return the job that starts a connector.
 
+    :param launch: how its protocol starts it
     :param runtime: where it will run, which decides where a connector of files finds them
     """
     limits = manifest.limits
     return Job(
         image=manifest.image,
-        arguments=("run", function),
+        arguments=launch.arguments,
+        entrypoint=launch.entrypoint or manifest.entrypoint,
+        files=launch.files,
+        read_back=launch.read_back,
+        working_dir=manifest.node.folder if manifest.node else None,
         source=manifest.folder,
         process=manifest.process,
         labels=labels,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import jlens
 
+from flowmate_airflow.batches.batch import decoded
 from flowmate_airflow.batches.message import Message, derived
 from flowmate_airflow.flows.expressions import compile_jsonata
 from flowmate_airflow.steps.errors import ConfigFailure
@@ -18,13 +19,14 @@ MAX_DEPTH = 500
 """Nested calls in one evaluation."""
 
 
-def map_messages(expression: str, messages: Iterable[Message]) -> Iterator[Message]:
+def map_lines(expression: str, lines: Iterable[bytes]) -> Iterator[Message]:
     """Yield the messages that an expression makes: none for no result, one for each element of a list, else one.
 
     :raises ConfigFailure: the expression fails for a message
     """
     compiled = compile_jsonata(expression)
-    for message in messages:
+    for line in lines:
+        message = decoded(line)
         result = _evaluate(compiled, message, "map")
         if isinstance(result, list):
             for number, item in enumerate(result):
@@ -33,16 +35,17 @@ def map_messages(expression: str, messages: Iterable[Message]) -> Iterator[Messa
             yield derived(message, result)
 
 
-def pick_messages(condition: str | None, messages: Iterable[Message]) -> Iterator[Message]:
-    """Yield the messages for which a condition is true; all of them when there is none.
+def pick_lines(condition: str | None, lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the messages, as lines of JSON, for which a condition is true; all of them when there is none.
 
     :raises ConfigFailure: the condition fails for a message, or is neither true nor false
     """
     if condition is None:
-        yield from messages
+        yield from lines
         return
     compiled = compile_jsonata(condition)
-    for message in messages:
+    for line in lines:
+        message = decoded(line)
         result = _evaluate(compiled, message, "when")
         if result is not None and not isinstance(result, bool):
             raise ConfigFailure(
@@ -50,7 +53,7 @@ def pick_messages(condition: str | None, messages: Iterable[Message]) -> Iterato
                 "write a comparison, or $boolean(…) or $exists(…) around it"
             )
         if result:
-            yield message
+            yield line
 
 
 def _evaluate(expression: jlens.Expression, message: Message, key: str) -> object:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from flowmate_airflow.protocols.events import ErrorEvent, ProgressEvent
+from flowmate_airflow.protocols.events import ErrorEvent, ProgressEvent, RejectedEvent
 
 Log: TypeAlias = Callable[[int, str], None]
 """Takes a level of :mod:`logging` and a line."""
@@ -27,6 +27,8 @@ MAX_ID = 200
 """Characters of a message's id, or of what a component says about its progress, in the log."""
 MAX_FAILURE = 4 * 1024
 """Characters of the text with which a step fails."""
+MAX_STREAMS = 20
+"""How many streams are counted one by one in a line of log."""
 MAX_ERRORS = 50
 """How many failed messages are told one by one; the rest is counted."""
 
@@ -57,7 +59,7 @@ def _shortened(text: str, limit: int) -> str:
 
 @dataclass(slots=True)
 class Progress:
-    """Counts of one run of a step, and the state it last asked to keep."""
+    """Counts of one run of a step, also by stream where messages have streams."""
 
     messages_in: int = 0
     messages_out: int = 0
@@ -65,16 +67,29 @@ class Progress:
     done: int | None = None
     total: int | None = None
     text: str | None = None
-    state: Any = None
+    streams_in: dict[str, int] = field(default_factory=dict)
+    streams_out: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        parts = [f"{self.messages_in:,} messages in", f"{self.messages_out:,} out"]
+        parts = [
+            f"{self.messages_in:,} messages in{_by_stream(self.streams_in)}",
+            f"{self.messages_out:,} out{_by_stream(self.streams_out)}",
+        ]
         if self.errors:
             parts.append(f"{self.errors:,} failed")
         if self.done is not None:
             of = f" of {self.total:,}" if self.total is not None else ""
             parts.append(f"{self.text or 'done'}: {self.done:,}{of}")
         return ", ".join(parts)
+
+
+def _by_stream(counts: dict[str, int]) -> str:
+    if not counts:
+        return ""
+    shown = [f"{clean(name, MAX_ID)} {count:,}" for name, count in list(counts.items())[:MAX_STREAMS]]
+    if len(counts) > MAX_STREAMS:
+        shown.append(f"{len(counts) - MAX_STREAMS} more streams")
+    return f" ({', '.join(shown)})"
 
 
 class StepLog:
@@ -114,6 +129,15 @@ class StepLog:
         self.progress.errors += 1
         if self.progress.errors <= MAX_ERRORS:
             self._log(logging.WARNING, f"message {clean(event.message_id or '?', MAX_ID)} failed: {clean(event.text)}")
+
+    def rejected(self, event: RejectedEvent) -> None:
+        """Count records that failed without a message's id and log why."""
+        before, self.progress.errors = self.progress.errors, self.progress.errors + event.count
+        if before < MAX_ERRORS:
+            which = (
+                f"the record {clean(event.external_id, MAX_ID)}" if event.external_id else f"{event.count:,} records"
+            )
+            self._log(logging.WARNING, f"{which} failed: {clean(event.text)}")
 
     def component_progress(self, event: ProgressEvent) -> None:
         """Note how far the component says it is."""

@@ -1,0 +1,141 @@
+"""Asking a component a question: does it work, which streams has it, what is it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.protocols.base import Request
+from flowmate_airflow.protocols.events import (
+    CatalogEvent,
+    CheckEvent,
+    CredentialsEvent,
+    DescribeEvent,
+    ErrorEvent,
+    Event,
+    LogEvent,
+    ProtocolError,
+)
+from flowmate_airflow.protocols.streams import Stream
+from flowmate_airflow.runtimes.base import Running, Runtime, RuntimeFailure
+from flowmate_airflow.steps.conversations import conversation_for
+from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
+from flowmate_airflow.steps.jobs import job_for
+from flowmate_airflow.steps.runtimes import RuntimeName
+from flowmate_airflow.steps.steplog import Log, StepLog, clean_failure
+
+SECONDS = 300.0
+"""How long a component may take to answer."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a component answered.
+
+    :param code: its exit code
+    :param reason: why it ended, where the runtime knows more
+    :param last_line: the last line of its log
+    """
+
+    code: int
+    reason: str | None = None
+    check: CheckEvent | None = None
+    streams: Sequence[Stream] | None = None
+    description: Mapping[str, Any] | None = None
+    error: ErrorEvent | None = None
+    last_line: str = ""
+    changed: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def ask(
+    runtime: Runtime,
+    manifest: Manifest,
+    request: Request,
+    *,
+    runtime_name: RuntimeName,
+    log: Log,
+    labels: Mapping[str, str] | None = None,
+    seconds: float = SECONDS,
+    on_start: Callable[[Running], None] = lambda running: None,
+) -> Answer:
+    """Start a component with a verb other than `run` and return what it answers.
+
+    :param request: with the verb
+    :raises ConfigFailure: it cannot be started, or breaks its protocol
+    :raises TransientFailure: the runtime failed, or the component took too long; a retry may help
+    """
+    conversation = conversation_for(manifest, request)
+    job = job_for(manifest, conversation.launch(), labels=labels or {}, runtime=runtime_name)
+    step_log = StepLog(log, job.limits.log, lambda progress: None)
+    answer = Answer(code=-1)
+    late = threading.Event()
+    try:
+        with runtime.start(job, conversation.feed(())) as running:
+            on_start(running)
+            timer = threading.Timer(seconds, lambda: (late.set(), running.stop()))
+            timer.start()
+            try:
+                for stream, line in running.lines():
+                    if stream == "stderr":
+                        event = conversation.take_log(line)
+                        step_log.text(event.level, event.text)
+                    elif line:
+                        _note_all(answer, conversation.take(line), step_log)
+                answer.code = running.wait()
+            finally:
+                timer.cancel()
+            answer.reason = running.explain_exit()
+            files = running.read_back() if job.read_back else {}
+            _note_all(answer, conversation.end(answer.code, files), step_log)
+    except ProtocolError as error:
+        raise ConfigFailure(f"{manifest.name} {request.verb}: {clean_failure(str(error))}") from None
+    except RuntimeFailure as error:
+        raise (TransientFailure if error.retry else ConfigFailure)(f"{manifest.name}: {error}") from error
+    if late.is_set():
+        raise TransientFailure(f"{manifest.name} did not answer `{request.verb}` within {seconds:g} seconds")
+    answer.last_line = step_log.last_line
+    return answer
+
+
+def discover(runtime: Runtime, manifest: Manifest, request: Request, **options: Any) -> Answer:
+    """Return an answer with the streams of a source.
+
+    :raises StepError: it gave none; the text says why
+    """
+    answer = ask(runtime, manifest, request, **options)
+    if answer.streams is None:
+        raise _failure(manifest, answer, conversation_for(manifest, request).failure_type(answer.code))
+    return answer
+
+
+def _failure(manifest: Manifest, answer: Answer, kind: str) -> StepError:
+    if answer.error is not None:
+        kind, text = answer.error.failure_type, clean_failure(answer.error.text)
+    else:
+        told = answer.reason or answer.last_line
+        text = f"it ended with exit code {answer.code} and no catalog" + (f": {told}" if told else "")
+    failure = ConfigFailure if kind == "config" else TransientFailure
+    return failure(f"{manifest.name} could not say which streams it has: {text}", answer.code)
+
+
+def _note_all(answer: Answer, events: Any, log: StepLog) -> None:
+    for event in events:
+        _note(answer, event, log)
+
+
+def _note(answer: Answer, event: Event, log: StepLog) -> None:
+    if isinstance(event, CheckEvent):
+        answer.check = event
+    elif isinstance(event, CatalogEvent):
+        answer.streams = event.streams
+    elif isinstance(event, DescribeEvent):
+        answer.description = event.description
+    elif isinstance(event, ErrorEvent):
+        answer.error = answer.error or event
+    elif isinstance(event, CredentialsEvent):
+        answer.changed.update(event.changed)
+    elif isinstance(event, LogEvent):
+        log.text(event.level, event.text)

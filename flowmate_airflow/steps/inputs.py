@@ -1,0 +1,51 @@
+"""What a step gets: the batches of the steps before it, read as often as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flowmate_airflow.batches.batch import read_lines, streams_of
+from flowmate_airflow.protocols.streams import Stream
+from flowmate_airflow.steps.mapping import pick_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """The input of one step.
+
+    :param read: returns all messages as lines of JSON without newlines, from the first on, each time it is called
+    :param streams: what is known about their streams
+    """
+
+    read: Callable[[], Iterator[bytes]]
+    streams: Sequence[Stream] = ()
+
+    def is_empty(self) -> bool:
+        """Whether there is no message at all."""
+        lines = self.read()
+        empty = next(lines, None) is None
+        getattr(lines, "close", lambda: None)()
+        return empty
+
+
+NOTHING = Input(lambda: iter(()))
+"""The input of a trigger."""
+
+
+def input_of(values: Iterable[Mapping[str, Any]], when: str | None) -> Input:
+    """Return the messages of some batches, in their order, without those that a condition leaves out.
+
+    :param values: the batches' values
+    :param when: JSONata over a message
+    :raises BatchError: what is known about the streams cannot be read
+    """
+    batches = list(values)
+    streams = {stream.name: stream for value in batches for stream in streams_of(value)}
+
+    def read() -> Iterator[bytes]:
+        for value in batches:
+            yield from pick_lines(when, read_lines(value))
+
+    return Input(read, tuple(streams.values()))
