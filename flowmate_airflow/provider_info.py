@@ -35,6 +35,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "example": "s3://aws_default@my-bucket/flowmate",
         "default": "",
     },
+    "store_url": {
+        "description": (
+            "The database of what FlowMate keeps between runs (states, dead letters, results, links, catalogs, changed "
+            "credentials): the URL of a PostgreSQL database, which may be Airflow's own, or of an SQLite file for one "
+            "machine. Empty: the SQLite file `flowmate/store.db` in AIRFLOW_HOME."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "sensitive": True,
+        "example": "postgresql://user:password@host/flowmate",
+        "default": "",
+    },
     "inline_limit": {
         "description": (
             "Bytes of JSON up to which the messages of a batch travel in XCom itself. Messages that XCom cannot carry "

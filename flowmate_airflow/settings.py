@@ -31,9 +31,24 @@ def setting(name: str) -> str:
     return _option(SECTION, name, str(OPTIONS[name]["default"] or ""))
 
 
+def secret_setting(name: str) -> str:
+    """Return an option that holds a secret: Airflow lets a command or a secrets backend give it.
+
+    :param name: an option that is marked as sensitive
+    """
+    if any(_option(SECTION, f"{name}{suffix}", "") for suffix in ("_cmd", "_secret")):
+        import airflow.configuration  # noqa: F401  from then on it is Airflow that is asked
+    return setting(name)
+
+
 def ignore_syntax() -> str:
     """Return how `.airflowignore` is written, Airflow's `[core] dag_ignore_file_syntax`: `glob` or `regexp`."""
     return _option("core", "dag_ignore_file_syntax", "glob")
+
+
+def dags_folder() -> Path:
+    """Return Airflow's dags folder, `[core] dags_folder`."""
+    return Path(_option("core", "dags_folder", str(airflow_home() / "dags"))).expanduser()
 
 
 def int_setting(name: str) -> int:

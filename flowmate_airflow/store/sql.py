@@ -1,0 +1,61 @@
+"""What the modules of the store share to speak to both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection, Table
+
+T = TypeVar("T")
+GROUP = 500
+"""How many rows, or values of a condition, one statement takes."""
+
+
+def now() -> datetime:
+    """Return this moment."""
+    return datetime.now(timezone.utc)
+
+
+def groups(items: Iterable[T], size: int = GROUP) -> Iterator[list[T]]:
+    """Yield items in lists of a size; the last may be shorter."""
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    keys: Sequence[str],
+    *,
+    change: Sequence[str] | None = None,
+    where: ColumnElement[bool] | None = None,
+    in_order: bool = False,
+) -> int:
+    """Insert rows; those whose key is there already are changed. Returns how many rows were written.
+
+    :param keys: the columns of the key
+    :param change: the columns that change, all others by default
+    :param where: which of the old rows may be changed
+    :param in_order: whether the rows are written in the order given; else in that of their keys, the same for all, so
+        that two transactions never wait for each other's rows
+    """
+    if not rows:
+        return 0
+    insert: Any
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert
+    statement = insert(table)
+    names = change if change is not None else [name for name in rows[0] if name not in keys]
+    changes = {name: statement.excluded[name] for name in names}
+    statement = statement.on_conflict_do_update(index_elements=list(keys), set_=changes, where=where)
+    ordered = rows if in_order else sorted(rows, key=lambda row: tuple(row[key] for key in keys))
+    result: Any = connection.execute(statement, list(ordered))
+    return int(result.rowcount)
