@@ -1,0 +1,41 @@
+'use strict';
+
+// A message as JSON that every reader accepts.
+
+const { Failure, isObject, describe } = require('./failures');
+
+const ESCAPES = /\\(?:u(d[89a-f][0-9a-f]{2})|[^])/gi;
+
+function withoutHalves(text) {
+  // Half a surrogate pair has no UTF-8; Node writes it as an escape, at which other readers stop.
+  return text.indexOf('\\ud') < 0 ? text : text.replace(ESCAPES, (escape, half) => (half ? '\ufffd' : escape));
+}
+
+function countBadNumbers(value) {
+  let count = 0;
+  JSON.stringify(value, (key, item) => {
+    count += typeof item === 'number' && !Number.isFinite(item) ? 1 : 0;
+    return item;
+  });
+  return count;
+}
+
+/** Return a value as JSON, as it is now. `warn` is told what could not be kept. */
+function encode(value, warn) {
+  let text;
+  try {
+    text = JSON.stringify(value);
+  } catch (error) {
+    const reason = isObject(error) && /circular|cyclic/i.test(error.message) ? 'it refers to itself (circular)' : describe(error);
+    throw new Failure(`what it gave cannot be written as JSON: ${reason.split('\n')[0]}`);
+  }
+  if (text.includes('null')) {
+    const bad = countBadNumbers(value);
+    if (bad) {
+      warn(`${bad} number${bad === 1 ? '' : 's'} of its data ${bad === 1 ? 'is' : 'are'} NaN or infinite; JSON has null for that.`);
+    }
+  }
+  return withoutHalves(text);
+}
+
+module.exports = { encode };

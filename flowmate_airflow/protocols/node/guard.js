@@ -1,0 +1,93 @@
+'use strict';
+
+// What a component may do to the whole process: throw where nobody catches, reject where nobody waits, or end it.
+
+const { describe, failureType } = require('./failures');
+
+const EXIT_TERMINATED = 143;
+const realExit = process.exit.bind(process);
+
+// The first frame of a stack that is neither Node's nor ours.
+function callerPlace() {
+  const lines = String(new Error().stack).split('\n').slice(1);
+  const found = lines.find((line) => line.includes('/') && !line.includes(__dirname) && !/\(?node:|internal\//.test(line));
+  const match = found && /\(?([^\s()]+:\d+):\d+\)?$/.exec(found);
+  return match ? ` at ${match[1].replace('file://', '').replace(`${process.cwd()}/`, '')}` : '';
+}
+
+class Guard {
+  constructor(output, noise) {
+    this.output = output;
+    this.noise = noise;
+    this.current = null; // the call whose work is going on
+    this.leaving = false;
+    this.stray = new Map(); // rejections that belong to no call
+  }
+
+  install() {
+    process.exit = (code) => this.exitCalled(code);
+    process.on('exit', (code) => this.exiting(code));
+    process.on('uncaughtException', (error) => this.uncaught(error));
+    process.on('unhandledRejection', (reason, promise) => this.rejections().set(promise, reason));
+    process.on('rejectionHandled', (promise) => this.handled(promise));
+    process.on('SIGTERM', () => this.leave(EXIT_TERMINATED));
+  }
+
+  rejections() {
+    return this.current === null ? this.stray : this.current.rejections;
+  }
+
+  // A promise that failed before anybody waited for it, and now somebody does.
+  handled(promise) {
+    this.stray.delete(promise);
+    if (this.current !== null) {
+      this.current.rejections.delete(promise);
+    }
+  }
+
+  uncaught(error) {
+    if (this.leaving) {
+      return;
+    }
+    if (this.current !== null) {
+      this.current.crash(error);
+      return;
+    }
+    this.fail(`the component threw outside of a call: ${describe(error)}`, failureType(error));
+    this.leave(1);
+  }
+
+  fail(text, type) {
+    this.output.send({ type: 'ERROR', message: text, failure_type: type || 'system' });
+  }
+
+  exitCalled(code) {
+    if (!this.leaving) {
+      const during = this.current === null ? '' : `, ${this.current.label()}`;
+      this.fail(`the component called process.exit(${code === undefined ? '' : code})${callerPlace()}${during}; `
+        + 'its work may be incomplete');
+    }
+    this.leave(1);
+  }
+
+  exiting() {
+    if (this.leaving) {
+      return;
+    }
+    this.leaving = true;
+    this.fail('the component ended the process before its work was done');
+    this.noise.flush();
+    this.output.flush();
+    process.exitCode = 1;
+  }
+
+  /** End this process, with everything written. */
+  leave(code) {
+    this.leaving = true;
+    this.noise.flush();
+    this.output.flush();
+    realExit(code);
+  }
+}
+
+module.exports = { Guard };

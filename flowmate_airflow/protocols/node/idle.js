@@ -1,0 +1,115 @@
+'use strict';
+
+// When a call is over: its process() has settled and nothing that it started is still going on.
+//
+// Node says so by `beforeExit`: the event loop has nothing left. A component that keeps a connection pool or an
+// interval open never gets there. The first time, we wait until it has been quiet for a while; what is open then
+// counts as its furniture, and later calls end as soon as only furniture is left.
+
+const POLL_MS = 50;
+
+function handles() {
+  const all = typeof process._getActiveHandles === 'function' ? process._getActiveHandles() : [];
+  return all.filter((handle) => handle && handle.fd !== 0 && handle.fd !== 1 && handle.fd !== 2);
+}
+
+function requestCount() {
+  return typeof process._getActiveRequests === 'function' ? process._getActiveRequests().length : 0;
+}
+
+function timerCount() {
+  if (typeof process.getActiveResourcesInfo !== 'function') {
+    return 0;
+  }
+  return process.getActiveResourcesInfo().filter((name) => name === 'Timeout' || name === 'Immediate').length;
+}
+
+// A request that waits for its answer, or a child process, is work and not furniture.
+function isWork(handle) {
+  return Boolean(handle._httpMessage) || (handle.constructor && handle.constructor.name === 'ChildProcess');
+}
+
+class Idle {
+  constructor(graceSeconds, onLinger) {
+    this.graceMs = graceSeconds * 1000;
+    this.onLinger = onLinger;
+    this.furniture = null;
+    this.timers = 0;
+    this.drained = null;
+    process.on('beforeExit', () => {
+      const { drained } = this;
+      if (drained !== null) {
+        this.drained = null;
+        setImmediate(drained); // also keeps the process alive until the next thing is started
+      }
+    });
+  }
+
+  /** Whether nothing but furniture is open; never before the first long wait. */
+  onlyFurniture() {
+    return this.furniture !== null && requestCount() === 0 && timerCount() <= this.timers
+      && handles().every((handle) => this.furniture.has(handle));
+  }
+
+  learn() {
+    const first = this.furniture === null;
+    this.furniture = new Set(handles());
+    this.timers = timerCount();
+    if (first) {
+      this.onLinger();
+    }
+  }
+
+  /**
+   * Wait for the end of a call.
+   *
+   * `call` has `settled` (its process() is done), `activity` (a number that grows), and the methods
+   * `onSettled(callback)`, `starve()` (nothing is left that could settle it) and `expire()` (its time is up).
+   */
+  wait(call, timeoutSeconds) {
+    return new Promise((resolve) => {
+      const timers = [];
+      const done = () => {
+        timers.forEach(clearTimeout);
+        this.drained = null;
+        resolve();
+      };
+      const later = (ms, callback) => {
+        const timer = setTimeout(callback, ms);
+        timer.unref(); // our own clock must not keep the loop alive
+        timers.push(timer);
+      };
+      this.drained = () => {
+        if (!call.settled) {
+          call.starve();
+        }
+        done();
+      };
+      if (timeoutSeconds > 0) {
+        later(timeoutSeconds * 1000, () => {
+          call.expire(timeoutSeconds);
+          this.learn();
+          done();
+        });
+      }
+      call.onSettled(() => setImmediate(() => this.poll(call, later, done, { since: Date.now(), activity: call.activity })));
+    });
+  }
+
+  poll(call, later, done, quiet) {
+    if (this.onlyFurniture()) {
+      done();
+      return;
+    }
+    const busy = requestCount() > 0 || handles().some(isWork) || call.activity !== quiet.activity;
+    const since = busy ? Date.now() : quiet.since;
+    if (Date.now() - since >= this.graceMs) {
+      this.learn();
+      done();
+      return;
+    }
+    later(POLL_MS, () => this.poll(call, later, done, { since, activity: call.activity }));
+  }
+}
+
+module.exports = { Idle };
