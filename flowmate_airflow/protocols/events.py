@@ -144,3 +144,10 @@ Event: TypeAlias = (
 
 class ProtocolError(Exception):
     """The component broke the protocol, so that nothing it says can be trusted any more."""
+
+
+class RequestError(Exception):
+    """A component cannot be started as the step asks for it: the flow, its state or its `select` must be changed.
+
+    The text says what, where and what to do.
+    """
