@@ -1,0 +1,230 @@
+"""Protocol `singer`, a tap: SCHEMA, RECORD and STATE lines on stdout become streams, messages and state."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from flowmate_airflow.catalog.manifest import SingerImage
+from flowmate_airflow.protocols.base import Item, Launch, Request
+from flowmate_airflow.protocols.events import (
+    CatalogEvent,
+    CheckEvent,
+    Event,
+    LogEvent,
+    MessageEvent,
+    ProtocolError,
+    StateEvent,
+    StreamEvent,
+)
+from flowmate_airflow.protocols.singer import CATALOG, STATE, SingerConversation, place
+from flowmate_airflow.protocols.singer_catalog import read_catalog, selected_catalog
+from flowmate_airflow.protocols.singer_json import find_flaw, read_leniently
+from flowmate_airflow.protocols.streams import Stream
+
+MAX_STREAMS = 10_000
+"""Streams of one run: each is kept with its schema."""
+
+_MESSAGE = re.compile(rb'"type"\s*:\s*"(?:RECORD|SCHEMA|STATE|BATCH|ACTIVATE_VERSION)"')
+
+
+class SingerTap(SingerConversation):
+    """Talks to one start of a tap."""
+
+    def __init__(self, request: Request, image: SingerImage) -> None:
+        super().__init__(request, image)
+        self._streams: dict[str, Stream] = {}
+        self._records = 0
+        self._said_state = False
+        self._kinds: Mapping[str, Callable[[dict[str, Any]], Iterable[Event]]] = {
+            "RECORD": self._record,
+            "SCHEMA": self._schema,
+            "STATE": self._state,
+            "BATCH": self._batch,
+            "ACTIVATE_VERSION": self._version,
+        }
+
+    def launch(self) -> Launch:
+        """See :meth:`Conversation.launch`.
+
+        :raises ProtocolError: the tap cannot do what is asked
+        """
+        verb, image = self._request.verb, self._image
+        if verb == "describe":
+            return self._about()
+        if verb == "check" and image.about:
+            return self._start("--test=connection")
+        if verb == "check" and not image.discover:
+            return Launch(arguments=("--help",))
+        if verb in ("check", "discover"):
+            if not image.discover:
+                raise ProtocolError(
+                    "the tap cannot list its streams: it has no `--discover`, says the manifest's `singer.discover`"
+                )
+            return self._start("--discover")
+        return self._sync()
+
+    def feed(self, items: Iterable[Item]) -> Iterator[bytes]:
+        """See :meth:`Conversation.feed`: a tap reads nothing."""
+        return iter(())
+
+    def take(self, line: bytes) -> Iterable[Event]:
+        """See :meth:`Conversation.take`."""
+        if self._request.verb != "run":
+            return () if self._request.verb == "check" else self._keep(line)
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            return self._take_unreadable(line)
+        if value.__class__ is not dict:
+            return (_chatter(line),)
+        kind = value.get("type")
+        if kind == "RECORD":  # first: nearly all lines are records
+            return self._record(value)
+        take = self._kinds.get(kind) if isinstance(kind, str) else None
+        return take(value) if take else (_chatter(line),)
+
+    def end(self, code: int, files: Mapping[str, bytes]) -> Iterable[Event]:
+        """See :meth:`Conversation.end`."""
+        yield from self._changed_config(files)
+        verb = self._request.verb
+        if verb == "describe":
+            yield from self._described(code)
+        elif verb == "discover":
+            yield from self._discovered(code)
+        elif verb == "check":
+            yield from self._check_result(code)
+        elif code == 0 and not self._records and not self._said_state and self._request.selected != []:
+            yield LogEvent(logging.WARNING, self._silence())
+
+    def _sync(self) -> Launch:
+        request, image = self._request, self._image
+        options: list[str] = []
+        files: dict[str, bytes] = {}
+        if request.selected is not None and image.catalog != "none":
+            catalog = selected_catalog(request.selected, classic=image.catalog == "properties")
+            files[CATALOG] = self._dumps(catalog, CATALOG)
+            options += [f"--{image.catalog}", place(CATALOG)]
+        if request.state is not None and image.state:
+            files[STATE] = self._dumps(request.state, STATE)
+            options += ["--state", place(STATE)]
+        return self._start(*options, files=files)
+
+    def _record(self, value: dict[str, Any]) -> tuple[Event, ...]:
+        name, record = value.get("stream"), value.get("record")
+        if name.__class__ is not str or record.__class__ is not dict:
+            raise ProtocolError("a RECORD line of its output needs a text `stream` and an object `record`")
+        self._records += 1
+        metadata: dict[str, Any] = {"stream": name}
+        if len(value) > 3:
+            extracted, version = value.get("time_extracted"), value.get("version")
+            if isinstance(extracted, str):
+                metadata["extracted_at"] = extracted
+            if isinstance(version, int):
+                metadata["version"] = version
+        message = MessageEvent({"data": record, "metadata": metadata})
+        return (message,) if name in self._streams else (*self._undeclared(str(name)), message)
+
+    def _undeclared(self, name: str) -> tuple[Event, ...]:
+        stream = Stream(name)
+        self._remember(stream)
+        text = f"the tap sends records of the stream `{name}` without its SCHEMA; any fields are taken"
+        return (LogEvent(logging.WARNING, text), StreamEvent(stream))
+
+    def _schema(self, value: dict[str, Any]) -> Iterable[Event]:
+        name, schema = value.get("stream"), value.get("schema")
+        if not isinstance(name, str) or not isinstance(schema, dict):
+            raise ProtocolError("a SCHEMA line of its output needs a text `stream` and an object `schema`")
+        bookmarks = value.get("bookmark_properties")
+        cursors = _names([bookmarks] if isinstance(bookmarks, str) else bookmarks)
+        cursor = cursors[0] if cursors else None
+        key = _names(value.get("key_properties"))
+        stream = Stream(name, schema, primary_key=key, cursor=cursor, incremental=cursor is not None)
+        if self._streams.get(name) == stream:
+            return ()
+        self._remember(stream)
+        return (StreamEvent(stream),)
+
+    def _remember(self, stream: Stream) -> None:
+        self._streams[stream.name] = stream
+        if len(self._streams) > MAX_STREAMS:
+            raise ProtocolError(f"it sends more than {MAX_STREAMS:,} streams")
+
+    def _state(self, value: dict[str, Any]) -> Iterable[Event]:
+        if "value" not in value:
+            raise ProtocolError("a STATE line of its output has no key `value`")
+        state = value["value"]
+        if state is None:
+            return (LogEvent(logging.DEBUG, "the tap sent a STATE of null, which says nothing"),)
+        self._said_state = True
+        return (StateEvent(state),)
+
+    def _batch(self, value: dict[str, Any]) -> Iterable[Event]:
+        raise ProtocolError(
+            f"the tap sends the stream `{value.get('stream')}` as BATCH files, which stay in its container: take "
+            "`batch_config` out of the step's `with` and the manifest's `defaults`, so that it sends records"
+        )
+
+    def _version(self, value: dict[str, Any]) -> Iterable[Event]:
+        return (LogEvent(logging.DEBUG, f"the tap activated a version of `{value.get('stream')}`; it is left alone"),)
+
+    def _take_unreadable(self, line: bytes) -> Iterable[Event]:
+        if line.lstrip()[:1] != b"{" or not _MESSAGE.search(line):
+            return (_chatter(line),)
+        try:
+            value = read_leniently(line)
+        except ValueError as error:
+            text = _text(line[:120])
+            raise ProtocolError(f"a line of its output is broken JSON ({str(error)[:200]}): {text}…") from None
+        flaw = find_flaw(value)
+        if flaw is None:
+            raise ProtocolError(
+                f"a line of its output cannot be read, it may be nested too deeply: {_text(line[:120])}…"
+            )
+        if value.get("type") == "RECORD":
+            field = flaw.path.removeprefix("record.")
+            raise ProtocolError(
+                f"stream `{value.get('stream')}`: the field `{field}` of the tap's record number {self._records + 1:,} "
+                f"{flaw.text}, which JSON cannot hold: leave the field out with `select`, or let the tap send null"
+            )
+        raise ProtocolError(f"`{flaw.path}` of a {value.get('type')} line of its output {flaw.text}")
+
+    def _discovered(self, code: int) -> Iterable[Event]:
+        if code != 0:
+            return
+        catalog = self._answer.find(lambda value: isinstance(value.get("streams"), list))
+        if catalog is None:
+            raise ProtocolError("it ended well but printed no catalog: an object with a list `streams` on stdout")
+        yield CatalogEvent(read_catalog(catalog))
+
+    def _check_result(self, code: int) -> Iterable[Event]:
+        if self._image.about or self._image.discover:
+            yield from self._checked(code)
+        elif code == 0:
+            yield CheckEvent(ok=True, text="the tap starts; it has no way to check its configuration")
+
+    def _silence(self) -> str:
+        text = "the tap ended well, but sent no record and no state"
+        if self._request.selected is None or self._image.catalog == "none":
+            return f"{text}; a tap may need to be told by `select` what to read"
+        other = "properties" if self._image.catalog == "catalog" else "catalog"
+        return (
+            f"{text}; some taps take their catalog by `--{other}` only: if there was something to read, "
+            f"set `singer: {{catalog: {other}}}` in the connector's manifest"
+        )
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list) else ()
+
+
+def _chatter(line: bytes) -> LogEvent:
+    return LogEvent(logging.INFO, _text(line))
+
+
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", errors="backslashreplace")
