@@ -38,7 +38,7 @@ def secret_setting(name: str) -> str:
     """
     if any(_option(SECTION, f"{name}{suffix}", "") for suffix in ("_cmd", "_secret")):
         import airflow.configuration  # noqa: F401  from then on it is Airflow that is asked
-    return setting(name)
+    return setting(name).strip()  # what a command prints ends with a line's end
 
 
 def ignore_syntax() -> str:

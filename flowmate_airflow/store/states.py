@@ -100,19 +100,19 @@ def commit_state(store: Store, place: Place, run_id: str) -> bool:
     :return: whether there was one; False when this was done before
     :raises StoreError: the store cannot be written
     """
-    held = store.tables.held_states
+    states, held = store.tables.states, store.tables.held_states
     with store.write() as connection:
-        mine = (*_at(held, place), held.c.run_id == run_id)
-        taken = connection.execute(
-            held.delete().where(*mine).returning(held.c.state, held.c.generation, held.c.held_at)
-        ).one_or_none()
-        if taken is None:
+        rows = _lock_held(connection, held, place)
+        mine = next((row for row in rows if row.run_id == run_id), None)
+        if mine is None:
             return False
-        states = store.tables.states
-        # It may have been reset in the moment between the two of a task that holds.
-        unchanged = states.c.generation == taken.generation
-        done = _put(connection, states, place, taken.state, run_id, generation=taken.generation, where=unchanged)
-        connection.execute(held.delete().where(*_at(held, place), held.c.held_at < taken.held_at))
+        query = held.select().with_only_columns(held.c.state).where(*_at(held, place), held.c.run_id == run_id)
+        packed = connection.execute(query).scalar_one()
+        # It may have been reset in the moment between the two things that a task does to hold it.
+        unchanged = states.c.generation == mine.generation
+        done = _put(connection, states, place, packed, run_id, generation=mine.generation, where=unchanged)
+        over = [row.run_id for row in rows if row.held_at <= mine.held_at]
+        connection.execute(held.delete().where(*_at(held, place), held.c.run_id.in_(over)))
     return done
 
 
@@ -134,6 +134,7 @@ def set_state(store: Store, place: Place, state: Any) -> None:
     packed = pack(state, str(place), MAX_STATE)
     held = store.tables.held_states
     with store.write() as connection:
+        _lock_held(connection, held, place)
         connection.execute(held.delete().where(*_at(held, place)))
         _put_by_hand(connection, store.tables.states, place, packed)
 
@@ -148,6 +149,7 @@ def reset_state(store: Store, place: Place) -> bool:
     with store.write() as connection:
         query = states.select().with_only_columns(states.c.state).where(*_at(states, place))
         found = connection.execute(query).scalar() is not None
+        _lock_held(connection, held, place)
         dropped = connection.execute(held.delete().where(*_at(held, place))).rowcount
         # The row stays without a value: it counts, so that a run that is still going cannot bring the old state back.
         _put_by_hand(connection, states, place, None)
@@ -218,6 +220,12 @@ def _put(
 def _put_by_hand(connection: Connection, table: Table, place: Place, packed: bytes | None) -> None:
     _put(connection, table, place, packed, "")
     connection.execute(table.update().where(*_at(table, place)).values(generation=table.c.generation + 1))
+
+
+def _lock_held(connection: Connection, table: Table, place: Place) -> list[Any]:
+    """Return what runs hold, in one order for all, so that two transactions never wait for each other's rows."""
+    query = table.select().with_only_columns(table.c.run_id, table.c.generation, table.c.held_at)
+    return list(connection.execute(query.where(*_at(table, place)).order_by(table.c.run_id).with_for_update()))
 
 
 def _generation(connection: Connection, table: Table, place: Place) -> int:

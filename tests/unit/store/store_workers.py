@@ -1,0 +1,76 @@
+"""What several processes do with one store at the same moment."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flowmate_airflow.store import deadletters, links, replays, states
+from flowmate_airflow.store.deadletters import DeadLetter
+from flowmate_airflow.store.links import LinkScope
+from flowmate_airflow.store.states import Place
+from flowmate_airflow.store.store import open_store
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+def at_once(work: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Return what the calls gave, each made in a process of its own, begun when all of them are ready."""
+    barrier = _SPAWN.Barrier(len(calls))
+    results: Any = _SPAWN.SimpleQueue()
+    workers = [
+        _SPAWN.Process(target=_work, args=(barrier, results, number, work, arguments))
+        for number, arguments in enumerate(calls)
+    ]
+    for worker in workers:
+        worker.start()
+    found = dict(results.get() for _ in workers)
+    for worker in workers:
+        worker.join()
+    return [found[number] for number in range(len(calls))]
+
+
+def _work(barrier: Any, results: Any, number: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    barrier.wait()
+    try:
+        results.put((number, work(*arguments)))
+    except BaseException as error:
+        results.put((number, f"{type(error).__name__}: {error}"))
+
+
+def open_and_write(url: str, number: int) -> str:
+    states.set_state(open_store(url), Place("orders", f"step{number}"), number)
+    return "written"
+
+
+def commit(url: str, run_id: str) -> bool:
+    return states.commit_state(open_store(url), Place("orders", "read"), run_id)
+
+
+def commit_many(url: str, name: str, times: int) -> int:
+    store = open_store(url)
+    place = Place("orders", "read")
+    done = 0
+    for number in range(times):
+        states.hold_state(store, place, f"{name}{number}", {"by": name, "number": number})
+        done += states.commit_state(store, place, f"{name}{number}")
+    return done
+
+
+def claim(url: str, ids: list[int], run_id: str) -> list[int]:
+    return replays.claim(open_store(url), ids, run_id)
+
+
+def claim_waiting(url: str, run_id: str) -> int:
+    return replays.claim_waiting(open_store(url), "orders", "save", run_id)
+
+
+def keep_and_link(url: str, name: str) -> str:
+    store = open_store(url)
+    letters = [
+        DeadLetter("orders", "save", "run1", f"m{number}", {"id": f"m{number}"}, f"by {name}") for number in range(2000)
+    ]
+    deadletters.keep(store, letters)
+    links.remember(store, LinkScope("erp", "main"), ((f"here{n}", f"{name}{n}") for n in range(2000)))
+    return "kept"
