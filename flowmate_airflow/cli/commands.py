@@ -175,6 +175,34 @@ COMMANDS: tuple[Entry, ...] = (
             ),
         ),
     ),
+    Group(
+        "import",
+        "Turn flows of other tools into flow files",
+        (
+            Command(
+                "oih",
+                "Write flow files for flows of the Open Integration Hub (FlowMate, elastic.io)",
+                "flowmate_airflow.cli.importing:import_oih",
+                (
+                    Argument(
+                        ("file",), "one flow, a list of flows, or an answer of the flows API", {"metavar": "FILE.json"}
+                    ),
+                    Argument(("--out",), "where to (default: this folder)", {"metavar": "DIR", "default": "."}),
+                    Argument(
+                        ("--connectors",),
+                        "names of connectors by componentId, in YAML (default: made of the nodes' names)",
+                        {"metavar": "MAP.yaml"},
+                    ),
+                    Argument(("--force",), "write over files that are there", {"action": "store_true"}),
+                    _FORMAT,
+                ),
+                (
+                    "import oih flows.json --out dags/flows",
+                    "import oih flow.json --connectors components.yaml --format json",
+                ),
+            ),
+        ),
+    ),
     Command(
         "schema",
         "Print the JSON Schema of flow files, for editors",

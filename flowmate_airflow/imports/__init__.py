@@ -1,0 +1,1 @@
+"""Flows of other tools, turned into flow files. Knows no Airflow."""

@@ -1,0 +1,240 @@
+"""A node of an OIH graph as steps: the connector's function, with a `map` before and after where it transforms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flowmate_airflow.imports import names
+from flowmate_airflow.imports.ledger import Ledger
+from flowmate_airflow.imports.oih_head import MAX_TITLE, shortened
+from flowmate_airflow.imports.oih_models import plain_id
+from flowmate_airflow.imports.report import Path, printable
+from flowmate_airflow.imports.transforms import BadTransform, as_map
+from flowmate_airflow.imports.values import config
+
+_COMMAND = re.compile(r"(?P<component>[^:]+):(?P<function>[^@:]+)(?:@(?P<version>.*))?")
+"""elastic.io's `team/component:function@version`."""
+_CREDENTIALS = ("credentials_id", "credential_id", "selected_credentials_id")
+_TRANSFORMS = ("applyTransform", "transformFunction", "secondTransformFunction")
+_INFO = {
+    "_id": "MongoDB's id of the node",
+    "createdAt": "kept by version control now",
+    "updatedAt": "kept by version control now",
+}
+_PLATFORM = {
+    "passthrough": "later steps cannot look into this one's messages: keep what they need in the data, by a `map`",
+    "idLinking": "ids are linked where a step says a message's own id by `external_id`; write it by hand",
+    "applicationUid": "it belongs to idLinking; a step with `external_id` needs no name for the other system",
+    "alternateAppUid": "it belongs to idLinking; a step with `external_id` needs no name for the other system",
+    "storeRawRecord": "raw records are not stored; each run's batches are kept by Airflow",
+    "autoSaveSnapshots": "it is not needed: a condition looks at the message itself",
+    "governance": "where data come from and go to is in Airflow's runs and logs; policies have no place in a flow",
+    "applyPolicy": "policies have no place in a flow: say it by `when` or `map`",
+    "flowPolicy": "policies have no place in a flow: say it by `when` or `map`",
+    "policyAction": "policies have no place in a flow: say it by `when` or `map`",
+    "devMode": "only OIH's logic gateway reads it",
+}
+"""Settings that OIH's platform reads, and not the connector; off, they mean nothing."""
+_NEEDLESS = ("devMode", "autoSaveSnapshots")
+CONNECTOR_SETTINGS = (
+    *("snapshotKey", "arraySplittingKey", "syncParam", "syncParamFormat", "initialSnapshot", "skipSnapshot"),
+    *("rateLimit", "injectFlowData", "logLevel"),
+)
+"""Settings that connectors read themselves."""
+
+
+@dataclass(slots=True)
+class NodeParts:
+    """What becomes of a node.
+
+    :param use: the keys of the `use` step, but for `id`, `needs` and `when`
+    :param before: the expression of a `map` step before it
+    :param after: the expression of a `map` step after it
+    """
+
+    use: dict[str, Any]
+    before: str | None = None
+    after: str | None = None
+
+
+def convert_node(ledger: Ledger, index: int, connectors: Mapping[str, str], is_first: bool) -> NodeParts:
+    """Return what becomes of a node; all of it that is known is taken or reported.
+
+    :param connectors: names of connectors by componentId
+    :param is_first: whether no messages come to it
+    """
+    path: Path = ("graph", "nodes", index)
+    node = ledger.get(path)
+    parts = NodeParts({})
+    title = shortened(ledger, (*path, "name"), MAX_TITLE)
+    use = _use(ledger, path, node, connectors)
+    if title is not None:
+        parts.use["title"] = title
+    description = ledger.text((*path, "description"))
+    if description is not None:
+        parts.use["description"] = description
+    parts.use["use"] = use
+    connection = _connection(ledger, path, node)
+    if connection is not None:
+        parts.use["connection"] = connection
+    with_ = _fields(ledger, path, node)
+    _settings(ledger, (*path, "nodeSettings"), parts, with_, is_first)
+    if with_:
+        parts.use["with"] = with_
+    # The order in which a flow's author would write them.
+    parts.use |= {"on_error": parts.use.pop("on_error")} if "on_error" in parts.use else {}
+    if node.get("authorization") is not None:
+        ledger.todo((*path, "authorization"), "the way to authenticate is chosen with the Airflow Connection")
+    for key, message in _INFO.items():
+        if key in node:
+            ledger.info((*path, key), message)
+    return parts
+
+
+def _use(ledger: Ledger, path: Path, node: dict[str, Any], connectors: Mapping[str, str]) -> str:
+    component, function = plain_id(node.get("componentId", node.get("component_id"))), node.get("function")
+    command = _COMMAND.fullmatch(node["command"]) if isinstance(node.get("command"), str) else None
+    if command is not None:
+        component, function = component or command["component"], function or command["function"]
+    connector = connectors.get(component) if isinstance(component, str) else None
+    guess = "" if connector else "; this is a guess: give its name by --connectors"
+    if connector is None:
+        texts = [node.get("name"), str(component).rpartition("/")[2] if command else None, component]
+        guesses = (names.connector_name(text) for text in texts if isinstance(text, str))
+        connector = next((name for name in guesses if name), "connector")
+    name = names.function_name(function) if isinstance(function, str) else ""
+    use = f"{connector}/{name or 'function'}"
+    for key in ("componentId", "component_id", "command"):
+        if key in node:
+            ledger.todo_if(guess, (*path, key), f"it became the connector `{connector}`{guess}")
+    if name and name == function and "function" in node:
+        ledger.take((*path, "function"))
+    elif not name or name != function:
+        key = "function" if "function" in node or command is None else "command"
+        ledger.todo((*path, key), f"it cannot be a function's name; the step has `{use}`")
+    if not any(key in node for key in ("componentId", "component_id", "command")):
+        ledger.todo((*path, "componentId"), f"the node names no component; `{connector}`{guess}")
+    return use
+
+
+def _connection(ledger: Ledger, path: Path, node: dict[str, Any]) -> str | None:
+    connection: str | None = None
+    for key in _CREDENTIALS:
+        value = plain_id(node.get(key))
+        if value is None or value == "":
+            if key in node:
+                ledger.info((*path, key), "it is empty")
+            continue
+        name = names.sanitised(value) if isinstance(value, str) else ""
+        if not name or connection is not None:
+            ledger.todo((*path, key), "it cannot be a `connection`; name an Airflow Connection by hand")
+            continue
+        connection = name
+        ledger.todo((*path, key), f"make an Airflow Connection `{name}` with what this secret holds in OIH")
+    return connection
+
+
+def _fields(ledger: Ledger, path: Path, node: dict[str, Any]) -> dict[str, Any]:
+    fields = node.get("fields")
+    if isinstance(fields, dict):
+        made: dict[str, Any] = config(ledger, (*path, "fields"))
+        if "nodeSettings" in made:
+            del made["nodeSettings"]
+            ledger.todo((*path, "fields", "nodeSettings"), "OIH put the node's settings over this field")
+        return made
+    if fields is not None:
+        ledger.todo((*path, "fields"), "fields are an object, this is none; it was left out")
+    elif "fields" in node:
+        ledger.info((*path, "fields"), "it is empty")
+    return {}
+
+
+def _settings(ledger: Ledger, path: Path, parts: NodeParts, with_: dict[str, Any], is_first: bool) -> None:
+    settings = ledger.get(path)
+    if not isinstance(settings, dict):
+        if settings is not None:
+            ledger.todo(path, "settings are an object, this is none; it was left out")
+        elif "nodeSettings" in ledger.get(path[:-1]):
+            ledger.info(path, "it is empty")
+        return
+    if not settings:
+        ledger.info(path, "it is empty")
+    _transforms(ledger, path, parts, is_first)
+    handed: dict[str, Any] = {}
+    for key in settings:
+        _setting(ledger, path, key, parts, handed)
+    if handed:
+        with_["nodeSettings"] = handed
+
+
+def _setting(ledger: Ledger, path: Path, key: str, parts: NodeParts, handed: dict[str, Any]) -> None:
+    where, value = (*path, key), ledger.get((*path, key))
+    if key == "continueOnError":
+        _continue_on_error(ledger, where, value, parts)
+    elif key in _PLATFORM:
+        is_off = value in (False, None, "", "false")
+        message = "it is off, as it is here" if is_off else _PLATFORM[key]
+        ledger.todo_if(not is_off and key not in _NEEDLESS, where, message)
+    elif key == "basaasFlows":
+        ledger.info(where, "only for the screen on which the flow was drawn")
+    elif key not in _TRANSFORMS:
+        # Those that the connector reads, and those we do not know: in OIH a connector gets to see all of them.
+        made = config(ledger, where, key)
+        if made is not None or value is None:
+            handed[key] = made
+        if made is not None and key not in CONNECTOR_SETTINGS:
+            ledger.info(where, "the importer does not know it; it is handed to the connector as it is")
+
+
+def _continue_on_error(ledger: Ledger, path: Path, value: Any, parts: NodeParts) -> None:
+    if value in (True, "true", "on"):
+        parts.use["on_error"] = "skip"
+        message = "it became `on_error: skip`: the message is left out, where the connector sent an empty one on"
+        ledger.info(path, message)
+    else:
+        ledger.info(path, "it is off, as it is here")
+
+
+def _transforms(ledger: Ledger, path: Path, parts: NodeParts, is_first: bool) -> None:
+    settings = ledger.get(path)
+    apply = str(settings.get("applyTransform") or "")
+    last = "secondTransformFunction" if settings.get("secondTransformFunction") else "transformFunction"
+    before, after = apply in ("before", "both"), apply in ("after", "both")
+    if before:
+        parts.before = _transform(ledger, (*path, "transformFunction"), "before", is_first)
+    if after:
+        parts.after = _transform(ledger, (*path, last), "after", False)
+    if "applyTransform" in settings:
+        if apply and not before and not after:
+            ledger.todo((*path, "applyTransform"), "it is not before, after or both, so OIH did nothing")
+        else:
+            ledger.info((*path, "applyTransform"), "the steps of `map` are there" if apply else "it is empty")
+    used = {"transformFunction"} if before else set()
+    used |= {last} if after else set()
+    for key in _TRANSFORMS[1:]:
+        if key in settings and (key not in used or not settings[key]):
+            ledger.info((*path, key), "applyTransform does not ask for it" if settings[key] else "it is empty")
+
+
+def _transform(ledger: Ledger, path: Path, when: str, is_first: bool) -> str | None:
+    source = ledger.get(path)
+    if source is None or source == "":
+        return None
+    if is_first:
+        ledger.todo(path, "no messages come to the first step, so there is nothing to transform before it")
+        return None
+    if not isinstance(source, str) or "\0" in source:
+        ledger.todo(path, "it is no text, so it is no transform; OIH let messages through unchanged, and so does this")
+        return None
+    try:
+        made = as_map(source)
+    except BadTransform as error:
+        message = f"{printable(str(error))}; OIH let messages through unchanged, and so does this flow"
+        ledger.todo(path, message)
+        return None
+    what = "it changes nothing, so no step was made" if made.map is None else f"it is the `map` step {when} this one"
+    ledger.todo_if(made.warnings, path, "; ".join([what, *made.warnings]))
+    return made.map
