@@ -48,9 +48,13 @@ class Engines:
         from flowmate_airflow.runtimes.options import ContainerOptions
 
         options = ContainerOptions(network=setting("network"), mounts=files_mounts(manifest))
-        return DockerRuntime(self._engine(), log=self._log, pull=pull_policy(), options=options)
+        return DockerRuntime(self.client(), log=self._log, pull=pull_policy(), options=options)
 
-    def _engine(self) -> APIClient:
+    def client(self) -> APIClient:
+        """Return the connection to the container engine.
+
+        :raises ConfigFailure: none answers
+        """
         if self._client is None:
             from docker import APIClient
             from docker.utils import kwargs_from_env

@@ -14,8 +14,16 @@ def merged_config(request: Request) -> dict[str, Any]:
     A credential whose name has dots goes into nested objects: `credentials.api_key` is the key `api_key` of the object
     `credentials`.
     """
-    config = _copy(request.config)
-    for name, value in request.credentials.items():
+    return nested(request.credentials, _copy(request.config))
+
+
+def nested(values: Mapping[str, Any], into: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return values with dots in their names as nested objects.
+
+    :param into: the object they are put into; it is changed
+    """
+    config = {} if into is None else into
+    for name, value in values.items():
         *parents, last = name.split(".")
         place = config
         for parent in parents:

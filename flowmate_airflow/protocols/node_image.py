@@ -5,11 +5,13 @@ The runner is copied into the unmodified image and started by the image's own No
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from flowmate_airflow.protocols.base import FILES, Launch, Request
 from flowmate_airflow.protocols.component import ComponentConversation, verb_arguments
+from flowmate_airflow.protocols.config import nested
 
 RUNNER = Path(__file__).parent / "node"
 
@@ -22,6 +24,8 @@ class NodeConversation(ComponentConversation):
 
     def __init__(self, request: Request, entrypoint: list[str] | None = None) -> None:
         arguments = [*(entrypoint or ["node"])[1:], f"{FILES}/runner.js", *verb_arguments(request)]
+        # What an OAuth login gave lies in one object of the component's configuration: `oauth.access_token`.
+        request = replace(request, credentials=nested(request.credentials))
         super().__init__(
             request, Launch(arguments=arguments, entrypoint=(entrypoint or ["node"])[:1], files=runner_files())
         )
