@@ -69,6 +69,18 @@ _FORMAT = Argument(
     {"choices": ["human", "json"], "default": "human"},
 )
 
+_PROTOCOL = Argument(
+    ("--protocol",),
+    "what the image speaks (default: found out)",
+    {"choices": ["auto", "component", "singer", "airbyte"], "default": "auto"},
+)
+_OUT = Argument(
+    ("--out",),
+    "the folder for the connector's folder (default: the option connectors_folder)",
+    {"metavar": "DIR"},
+)
+_FORCE = Argument(("--force",), "replace a manifest that is there", {"action": "store_true"})
+
 _RUN = (
     _FLOW,
     Argument(("--step",), "run this step only", {"metavar": "ID"}),
@@ -88,6 +100,15 @@ _RUN = (
     Argument(("--output",), "keep the messages of each step, as DIR/STEP.jsonl", {"metavar": "DIR"}),
     Argument(("--full",), "print all messages of the last step, not the first five", {"action": "store_true"}),
     _CONNECTORS,
+)
+
+_YES = Argument(("--yes",), "do not ask", {"action": "store_true"})
+_STEP = Argument(("--step",), "of this step only", {"metavar": "ID"})
+_TENANT = Argument(("--tenant",), "of this tenant only", {"metavar": "NAME"})
+_FLOW_ID = Argument(("flow",), "the flow's id", {"metavar": "FLOW"})
+_ANY_FLOW = Argument(("flow",), "the flow's id (default: all flows)", {"metavar": "FLOW", "nargs": "?"})
+_LETTER_IDS = Argument(
+    ("--id",), "these dead letters only", {"metavar": "ID", "type": int, "nargs": "+", "action": "extend"}
 )
 
 COMMANDS: tuple[Entry, ...] = (
@@ -127,7 +148,7 @@ COMMANDS: tuple[Entry, ...] = (
     ),
     Group(
         "connectors",
-        "Show the connectors that flows may use",
+        "Show, add, build and check the connectors that flows may use",
         (
             Command(
                 "list",
@@ -142,6 +163,33 @@ COMMANDS: tuple[Entry, ...] = (
                 "flowmate_airflow.cli.connectors:show_connector",
                 (Argument(("name",), "the connector's name", {"metavar": "NAME"}), _FORMAT, _CONNECTORS),
                 ("connectors show http",),
+            ),
+            Command(
+                "add",
+                "Write the manifest of a connector that exists: of OIH, elastic.io, Singer or Airbyte, or of ours",
+                "flowmate_airflow.cli.connector_add:add_connector",
+                (
+                    Argument(
+                        ("--image",),
+                        "ask this image what it is; with --component-json or --repo only its name is used",
+                        {"metavar": "IMAGE"},
+                    ),
+                    Argument(("--component-json",), "read this component.json, and run nothing", {"metavar": "FILE"}),
+                    Argument(("--repo",), "read the component in this folder, and run nothing", {"metavar": "DIR"}),
+                    Argument(("--name",), "the connector's name (default: the image's)", {"metavar": "NAME"}),
+                    _PROTOCOL,
+                    Argument(
+                        ("--entrypoint",),
+                        "what is started in the image instead of its own entry point",
+                        {"metavar": "COMMAND"},
+                    ),
+                    _OUT,
+                    _FORCE,
+                ),
+                (
+                    "connectors add --image airbyte/source-faker:6.2.21",
+                    "connectors add --repo petstore-component --name petstore",
+                ),
             ),
         ),
     ),
@@ -200,6 +248,94 @@ COMMANDS: tuple[Entry, ...] = (
                     "import oih flows.json --out dags/flows",
                     "import oih flow.json --connectors components.yaml --format json",
                 ),
+            ),
+        ),
+    ),
+    Group(
+        "state",
+        "What steps remember between runs",
+        (
+            Command(
+                "show",
+                "Show states, and those that a run asked for and that are not valid yet",
+                "flowmate_airflow.cli.state:show_state",
+                (_ANY_FLOW, _STEP, _TENANT, _FORMAT),
+                ("state show", "state show orders --step read", "state show orders --format json"),
+            ),
+            Command(
+                "set",
+                "Make a JSON value the state of a step",
+                "flowmate_airflow.cli.state:set_state",
+                (
+                    _FLOW_ID,
+                    Argument(("step",), "the step's id", {"metavar": "STEP"}),
+                    Argument(("file",), "a file with the state as JSON; - reads standard input", {"metavar": "FILE"}),
+                    Argument(("--tenant",), "for this tenant", {"metavar": "NAME"}),
+                    Argument(
+                        ("--force",), "also when no such step is found in the dags folder", {"action": "store_true"}
+                    ),
+                ),
+                ("state set orders read state.json", "state set orders read - --tenant acme < state.json"),
+            ),
+            Command(
+                "reset",
+                "Forget states: the next run reads from the start",
+                "flowmate_airflow.cli.state:reset_state",
+                (_FLOW_ID, _STEP, _TENANT, _YES),
+                ("state reset orders", "state reset orders --step read --yes"),
+            ),
+        ),
+    ),
+    Group(
+        "dead-letters",
+        "Messages that failed and were kept",
+        (
+            Command(
+                "list",
+                "List dead letters, and how many each step has",
+                "flowmate_airflow.cli.deadletters:list_letters",
+                (
+                    *(_ANY_FLOW, _STEP, _TENANT),
+                    Argument(("--run-id",), "of this run only", {"metavar": "RUN"}),
+                    Argument(("--limit",), "at most so many; 0 is all (default: 50)", {"type": int, "default": 50}),
+                    _FORMAT,
+                ),
+                ("dead-letters list", "dead-letters list orders --limit 0 --format json"),
+            ),
+            Command(
+                "show",
+                "Show one dead letter with its message and error",
+                "flowmate_airflow.cli.deadletters:show_letter",
+                (Argument(("id",), "the dead letter's id", {"metavar": "ID", "type": int}), _FORMAT),
+                ("dead-letters show 17", "dead-letters show 17 --format json"),
+            ),
+            Command(
+                "replay",
+                "Start a run of the flow for what waits, one for each step",
+                "flowmate_airflow.cli.replay:replay",
+                (_FLOW_ID, _STEP, _LETTER_IDS),
+                ("dead-letters replay orders", "dead-letters replay orders --step saved --id 17 18"),
+            ),
+            Command(
+                "release",
+                "Let wait again what a replay took and never finished, as it was killed",
+                "flowmate_airflow.cli.deadletters:release_letters",
+                (
+                    Argument(("run_id",), "the run of the replay", {"metavar": "RUN"}),
+                    Argument(("--flow",), "of this flow only", {"metavar": "FLOW"}),
+                ),
+                ("dead-letters release manual__2026-01-31T08:00:00+00:00",),
+            ),
+            Command(
+                "drop",
+                "Remove dead letters; those being replayed stay",
+                "flowmate_airflow.cli.deadletters:drop_letters",
+                (
+                    *(_ANY_FLOW, _STEP, _TENANT, _LETTER_IDS),
+                    Argument(("--older-than",), "kept before that, such as 30d or 12h", {"metavar": "AGE"}),
+                    _YES,
+                ),
+                ("dead-letters drop orders --step saved", "dead-letters drop --older-than 30d --yes"),
             ),
         ),
     ),

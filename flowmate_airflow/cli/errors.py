@@ -27,6 +27,7 @@ class UsageError(CommandError):
 def run_command(command: Command, arguments: Namespace) -> int:
     """Run a command and return its exit code; what went wrong is told on standard error."""
     from flowmate_airflow.settings import SettingError
+    from flowmate_airflow.store.errors import StoreError
 
     try:
         code = command.load()(arguments)
@@ -37,6 +38,9 @@ def run_command(command: Command, arguments: Namespace) -> int:
     except SettingError as error:
         print(error, file=sys.stderr)
         return WRONG_USAGE
+    except StoreError as error:
+        print(error, file=sys.stderr)
+        return FAILED
     except BrokenPipeError:
         # The reader (head, less) has seen enough. Python would complain at exit when it flushes stdout.
         sys.stdout = None

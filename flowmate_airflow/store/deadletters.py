@@ -29,6 +29,7 @@ class DeadLetter:
     :param run_id: of the run in which it failed first
     :param attempts: how often it was tried: once, and once more with each replay
     :param status: :data:`WAITING`, or :data:`REPLAYING` while a run has it
+    :param claimed_by: that run
     """
 
     flow: str
@@ -43,6 +44,7 @@ class DeadLetter:
     created_at: datetime = field(default_factory=now)
     attempts: int = 1
     status: str = WAITING
+    claimed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +253,10 @@ def _new_row(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _letter(row: Row[Any]) -> DeadLetter:
-    names = ("flow", "step", "run_id", "message_id", "error", "failure_type", "tenant", "id", "created_at", "attempts")
+    names = ("flow", "step", "tenant", "run_id", "message_id", "error", "failure_type", "id", "created_at", "attempts")
     return DeadLetter(
         message=unpack(row.message, f"the dead letter {row.id}"),
         status=WAITING if row.claimed_by is None else REPLAYING,
+        claimed_by=row.claimed_by,
         **{name: getattr(row, name) for name in names},
     )

@@ -175,6 +175,18 @@ def list_states(
             yield entry
 
 
+def list_places(store: Store) -> list[Place]:
+    """Return whose states there are, held ones too, in order.
+
+    :raises StoreError: the store cannot be read
+    """
+    states, held = store.tables.states, store.tables.held_states
+    with store.read() as connection:
+        rows = [*_keys(connection, states, states.c.updated_at, {}, states.c.state.is_not(None))]
+        rows += _keys(connection, held, held.c.held_at, {})
+    return sorted({Place(row.flow, row.step, row.tenant) for row in rows}, key=lambda at: (at.flow, at.step, at.tenant))
+
+
 def _entry(store: Store, row: Row[Any]) -> StateEntry | None:
     """Return the state of a row, read now; None when it is gone."""
     place = Place(row.flow, row.step, row.tenant)
