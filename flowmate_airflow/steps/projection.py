@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from flowmate_airflow.protocols.streams import SelectedStream
 
-Tree: TypeAlias = "dict[str, Tree | None]"
-"""Names of fields; None behind a name means all that is below it."""
+_MAX_LISTS = 20
+"""Lists in lists that are looked through; deeper ones are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which fields of a record are kept.
+
+    :param fields: with dots where they are nested; each is kept whole
+    :param parents: the objects that they are in
+    """
+
+    fields: frozenset[str]
+    parents: frozenset[str]
 
 
 class Projection:
@@ -18,49 +31,55 @@ class Projection:
     """
 
     def __init__(self, selected: Iterable[SelectedStream]) -> None:
-        self._trees = {each.stream.name: None if each.fields is None else tree_of(each.fields) for each in selected}
+        self._cuts = {each.stream.name: None if each.fields is None else cut_to(each.fields) for each in selected}
         # Where a source has but one stream, its messages need not name it.
-        self._only = next(iter(self._trees)) if len(self._trees) == 1 else None
-        self.changes_nothing = not self._trees
+        self._only = next(iter(self._cuts)) if len(self._cuts) == 1 else None
+        self.changes_nothing = not self._cuts
 
     def wants(self, stream: str | None) -> bool:
         """Whether a message's stream is wanted."""
-        return (stream or self._only) in self._trees
+        return (stream or self._only) in self._cuts
 
     def cut(self, stream: str | None, data: Any) -> tuple[Any, bool]:
         """Return a record's wanted fields, and whether that is less than it had."""
-        tree = self._trees[stream or self._only or ""]
-        if tree is None or not isinstance(data, dict):
+        cut = self._cuts[stream or self._only or ""]
+        if cut is None or not isinstance(data, dict):
             return data, False
-        kept = _cut(data, tree)
-        return kept, True
+        return _kept(data, cut, ""), True
 
 
-def tree_of(fields: Iterable[str]) -> Tree:
-    """Return fields with dots as nested names."""
-    tree: Tree = {}
-    for field in sorted(fields):
-        place = tree
-        *parents, last = field.split(".")
-        for parent in parents:
-            inner = place.setdefault(parent, {})
-            if inner is None:  # the whole of it is wanted already
-                break
-            place = inner
-        else:
-            place[last] = None
-    return tree
+def cut_to(fields: frozenset[str]) -> Cut:
+    """Return the cut that keeps some fields."""
+    return Cut(fields, frozenset(parent for field in fields for parent in _parents(field)))
 
 
-def _cut(data: Mapping[str, Any], tree: Tree) -> dict[str, Any]:
+def _parents(name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _kept(data: Mapping[str, Any], cut: Cut, prefix: str) -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    for name, inner in tree.items():
-        if name not in data:
-            continue
-        value = data[name]
-        if inner is not None and isinstance(value, dict):
-            value = _cut(value, inner)
-        elif inner is not None and isinstance(value, list):
-            value = [_cut(each, inner) if isinstance(each, dict) else each for each in value]
-        kept[name] = value
+    # By the record's own names, as one of them may have dots in it.
+    for name, value in data.items():
+        full = prefix + name
+        if full in cut.fields:
+            kept[name] = value
+        elif full in cut.parents and _has_fields(value):
+            kept[name] = _inner(value, cut, f"{full}.")
     return kept
+
+
+def _has_fields(value: Any) -> bool:
+    """Whether there may be fields in a value, or nothing at all: any other one is not what was asked for."""
+    return value is None or isinstance(value, dict | list)
+
+
+def _inner(value: Any, cut: Cut, prefix: str, depth: int = 0) -> Any:
+    if isinstance(value, dict):
+        return _kept(value, cut, prefix)
+    if isinstance(value, list):
+        inner = value if depth < _MAX_LISTS else ()
+        return [_inner(each, cut, prefix, depth + 1) for each in inner if _has_fields(each)]
+    return value
