@@ -7,13 +7,13 @@ import unicodedata
 from collections.abc import Set
 
 MAX_ID = 80
+_FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _OTHER = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def sanitised(text: str) -> str:
     """Return a text's letters, digits, `_` and `-`; what stands between them becomes `_`. May be empty."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    return _OTHER.sub("_", plain).strip("_-")[:MAX_ID].rstrip("_-")
+    return _OTHER.sub("_", _ascii(text)).strip("_-")[:MAX_ID].rstrip("_-")
 
 
 def step_id(text: str, taken: Set[str]) -> str:
@@ -32,14 +32,16 @@ def flow_id(candidates: list[str | None], taken: Set[str]) -> str:
 
 
 def connector_name(text: str) -> str:
-    """Return a connector's name, which may be empty."""
-    return re.sub(r"^[^a-z]+", "", sanitised(text).lower())[:64]
+    """Return a connector's name, as `flowmate connectors add` would make it; may be empty."""
+    return re.sub(r"[^a-z0-9]+", "_", _ascii(text).lower()).strip("_").lstrip("0123456789_")[:64].rstrip("_")
 
 
 def function_name(text: str) -> str:
-    """Return a function's name, which may be empty."""
-    name = _OTHER.sub("_", text).replace("-", "_")[:64]
-    return name if not name or not name[0].isdigit() else f"_{name}"[:64]
+    """Return a function's name, as `flowmate connectors add` would make it; may be empty."""
+    if _FUNCTION.fullmatch(text):
+        return text
+    name = re.sub(r"[^A-Za-z0-9_]+", "_", _ascii(text)).strip("_")
+    return (f"f_{name}" if name[:1].isdigit() else name)[:64]
 
 
 def unique(name: str, taken: Set[str]) -> str:
@@ -50,3 +52,7 @@ def unique(name: str, taken: Set[str]) -> str:
         number += 1
         candidate = f"{name}_{number}"
     return candidate
+
+
+def _ascii(text: str) -> str:
+    return unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode()

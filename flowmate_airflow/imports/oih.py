@@ -169,7 +169,7 @@ def _tell_id(ledger: Ledger, number: int, id_: str) -> None:
 def _add_node(
     ledger: Ledger, steps: _Steps, node: str, index: int, id_: str, ways: list[Way], connectors: Mapping[str, str]
 ) -> None:
-    parts = convert_node(ledger, index, connectors, not ways)
+    parts = convert_node(ledger, index, id_, connectors, not ways)
     needs, when = _inputs(steps, node, id_, ways)
     if parts.before is not None:
         steps.add(node, names.step_id(f"{id_}_before", steps.ids), needs, when, {"map": parts.before})

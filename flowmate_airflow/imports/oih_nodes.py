@@ -12,7 +12,7 @@ from flowmate_airflow.imports.ledger import Ledger
 from flowmate_airflow.imports.oih_head import MAX_TITLE, shortened
 from flowmate_airflow.imports.oih_models import plain_id
 from flowmate_airflow.imports.report import Path, printable
-from flowmate_airflow.imports.transforms import BadTransform, as_map
+from flowmate_airflow.imports.transforms import LEFT_OUT, BadTransform, as_map, has_secret
 from flowmate_airflow.imports.values import config
 
 _COMMAND = re.compile(r"(?P<component>[^:]+):(?P<function>[^@:]+)(?:@(?P<version>.*))?")
@@ -25,7 +25,6 @@ _INFO = {
     "updatedAt": "kept by version control now",
 }
 _PLATFORM = {
-    "passthrough": "later steps cannot look into this one's messages: keep what they need in the data, by a `map`",
     "idLinking": "ids are linked where a step says a message's own id by `external_id`; write it by hand",
     "applicationUid": "it belongs to idLinking; a step with `external_id` needs no name for the other system",
     "alternateAppUid": "it belongs to idLinking; a step with `external_id` needs no name for the other system",
@@ -38,6 +37,8 @@ _PLATFORM = {
     "devMode": "only OIH's logic gateway reads it",
 }
 """Settings that OIH's platform reads, and not the connector; off, they mean nothing."""
+_SEEN_TOO = ("idLinking", "applicationUid", "alternateAppUid")
+"""Those of them that connectors look at as well."""
 _NEEDLESS = ("devMode", "autoSaveSnapshots")
 CONNECTOR_SETTINGS = (
     *("snapshotKey", "arraySplittingKey", "syncParam", "syncParamFormat", "initialSnapshot", "skipSnapshot"),
@@ -50,25 +51,28 @@ CONNECTOR_SETTINGS = (
 class NodeParts:
     """What becomes of a node.
 
+    :param id: the step's id
     :param use: the keys of the `use` step, but for `id`, `needs` and `when`
     :param before: the expression of a `map` step before it
     :param after: the expression of a `map` step after it
     """
 
+    id: str
     use: dict[str, Any]
     before: str | None = None
     after: str | None = None
 
 
-def convert_node(ledger: Ledger, index: int, connectors: Mapping[str, str], is_first: bool) -> NodeParts:
+def convert_node(ledger: Ledger, index: int, step_id: str, connectors: Mapping[str, str], is_first: bool) -> NodeParts:
     """Return what becomes of a node; all of it that is known is taken or reported.
 
+    :param step_id: the id of the step
     :param connectors: names of connectors by componentId
     :param is_first: whether no messages come to it
     """
     path: Path = ("graph", "nodes", index)
     node = ledger.get(path)
-    parts = NodeParts({})
+    parts = NodeParts(step_id, {})
     title = shortened(ledger, (*path, "name"), MAX_TITLE)
     use = _use(ledger, path, node, connectors)
     if title is not None:
@@ -177,16 +181,38 @@ def _setting(ledger: Ledger, path: Path, key: str, parts: NodeParts, handed: dic
     elif key in _PLATFORM:
         is_off = value in (False, None, "", "false")
         message = "it is off, as it is here" if is_off else _PLATFORM[key]
+        if key in _SEEN_TOO:
+            _hand_over(ledger, where, handed)
         ledger.todo_if(not is_off and key not in _NEEDLESS, where, message)
+    elif key == "passthrough":
+        _hand_over(ledger, where, handed)
+        _passthrough(ledger, where, parts)
     elif key == "basaasFlows":
         ledger.info(where, "only for the screen on which the flow was drawn")
     elif key not in _TRANSFORMS:
         # Those that the connector reads, and those we do not know: in OIH a connector gets to see all of them.
-        made = config(ledger, where, key)
-        if made is not None or value is None:
-            handed[key] = made
-        if made is not None and key not in CONNECTOR_SETTINGS:
+        _hand_over(ledger, where, handed)
+        if handed.get(key) is not None and key not in CONNECTOR_SETTINGS:
             ledger.info(where, "the importer does not know it; it is handed to the connector as it is")
+
+
+def _hand_over(ledger: Ledger, path: Path, handed: dict[str, Any]) -> None:
+    key = str(path[-1])
+    made = config(ledger, path, key)
+    if made is not None or ledger.get(path) is None:
+        handed[key] = made
+
+
+def _passthrough(ledger: Ledger, path: Path, parts: NodeParts) -> None:
+    """Tell where later steps find the messages of a step that passes them through; the runner does it."""
+    if ledger.get(path) in (False, None, "", "false"):
+        ledger.info(path, "it is off, as it is here")
+        return
+    node = ledger.nodes[int(path[2])]
+    message = f"later steps find its messages under `passthrough.{parts.id}`"
+    renamed = f", in OIH it was `passthrough.{node}`" if node != parts.id else ""
+    changed = ", as they are before the `map` after the step" if parts.after is not None else ""
+    ledger.todo_if(renamed or changed, path, printable(message + renamed + changed))
 
 
 def _continue_on_error(ledger: Ledger, path: Path, value: Any, parts: NodeParts) -> None:
@@ -229,6 +255,11 @@ def _transform(ledger: Ledger, path: Path, when: str, is_first: bool) -> str | N
     if not isinstance(source, str) or "\0" in source:
         ledger.todo(path, "it is no text, so it is no transform; OIH let messages through unchanged, and so does this")
         return None
+    if has_secret(source):
+        ledger.secret(
+            path, "a text in it looks like a secret; the `map` step fails until the transform is written there"
+        )
+        return LEFT_OUT
     try:
         made = as_map(source)
     except BadTransform as error:

@@ -7,9 +7,16 @@ from dataclasses import dataclass, field
 
 from flowmate_airflow.flows.expressions import check_jsonata
 from flowmate_airflow.imports.jsonata_text import is_object, object_entries
+from flowmate_airflow.imports.report import is_secret
 
 KEPT_PARTS = ("metadata", "attachments", "passthrough")
 """What a message made by `map` keeps of the message it was made of."""
+_TEXT = re.compile(
+    r"""(?:(["'])(?P<key>[^"']*)\1\s*:\s*)?(["'])(?P<value>(?:\\.|(?!\3)[^\\])*)\3""",
+    re.DOTALL,
+)
+"""A text in an expression, with the key that it stands under."""
+LEFT_OUT = '$error("the transform was left out, for it has a secret in it: write it here")'
 _BODY = re.compile(r"""(?<![\w$.`"'])body\b""")
 
 
@@ -52,6 +59,11 @@ def as_map(source: str) -> Transform:
     if data in ("data", "$.data", "$$.data"):
         return Transform(None, warnings)
     return Transform(data if is_object(data) else _guarded(data), warnings)
+
+
+def has_secret(source: str) -> bool:
+    """Whether a text written into an expression looks like a secret."""
+    return any(is_secret(found["key"], found["value"]) for found in _TEXT.finditer(source))
 
 
 def identity() -> str:

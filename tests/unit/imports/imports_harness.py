@@ -64,7 +64,7 @@ def flow(nodes: list[dict[str, Any]], *edges: str, **more: Any) -> dict[str, Any
 
 def chain(**second: Any) -> dict[str, Any]:
     """A flow of a trigger and an action; the arguments are the action's."""
-    return flow([node("pulled", "pull"), node("pushed", **second)], "pulled pushed")
+    return flow([node("pulled", "pull"), {**node("pushed"), **second}], "pulled pushed")
 
 
 def loaded(text: str, folder: Path) -> Flow:

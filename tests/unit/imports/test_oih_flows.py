@@ -190,12 +190,32 @@ def test_settings_that_a_connector_reads_are_handed_to_it(import_oih: ImportOih)
     assert "/graph/nodes/1/nodeSettings/ofItsOwn" in result.err
 
 
-def test_what_only_the_platform_reads_is_told(import_oih: ImportOih) -> None:
-    settings = {"passthrough": True, "idLinking": True, "applicationUid": "shop", "governance": True, "devMode": False}
-    result = import_oih(chain(nodeSettings=settings))
-    assert "with" not in result.steps()["pushed"]
-    for key in settings:
+def test_what_the_platform_reads_is_told(import_oih: ImportOih) -> None:
+    settings = {"idLinking": True, "applicationUid": "shop", "governance": True, "storeRawRecord": True}
+    result = import_oih(chain(nodeSettings={**settings, "devMode": False}))
+    assert result.steps()["pushed"]["with"] == {"nodeSettings": {"idLinking": True, "applicationUid": "shop"}}
+    for key in [*settings, "devMode"]:
         assert f"pushed /graph/nodes/1/nodeSettings/{key} = " in result.err
+
+
+def test_a_step_passes_its_messages_through(import_oih: ImportOih) -> None:
+    transform = {"applyTransform": "after", "transformFunction": '{"data": {}}'}
+    nodes = [
+        node("pulled", "pull", nodeSettings={"passthrough": True}),
+        node("step 2", nodeSettings={"passthrough": True, **transform}),
+        node("off", nodeSettings={"passthrough": False}),
+    ]
+    source = flow(nodes)
+    source["graph"]["edges"] = [{"source": "pulled", "target": "step 2"}, {"source": "step 2", "target": "off"}]
+    result = import_oih(source)
+    assert result.steps()["pulled"]["with"] == {"nodeSettings": {"passthrough": True}}
+    to_do, _, to_know = result.err.partition("to know:")
+    assert "later steps find its messages under `passthrough.pulled`\n" in to_know
+    assert (
+        "under `passthrough.step_2`, in OIH it was `passthrough.step 2`, as they are before the `map` after the step"
+        in to_do
+    )
+    assert "off /graph/nodes/2/nodeSettings/passthrough = false: it is off" in to_know
 
 
 def test_continue_on_error(import_oih: ImportOih) -> None:
@@ -255,6 +275,23 @@ def test_a_transform_after_the_first_of_two(import_oih: ImportOih, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    ("function", "use"),
+    [
+        ("getPersons", "getPersons"),
+        ("get-persons", "get_persons"),
+        ("größe", "groe"),
+        ("2nd", "f_2nd"),
+        ("日", "function"),
+    ],
+)
+def test_names_of_functions(import_oih: ImportOih, tmp_path: Path, function: str, use: str) -> None:
+    result = import_oih(chain(function=function))
+    assert result.steps()["pushed"]["use"] == f"c_shop/{use}"
+    assert ("it cannot be a function's name" in result.err) == (function != use)
+    loaded(result.text(), tmp_path / "catalog")
+
+
+@pytest.mark.parametrize(
     ("settings", "told"),
     [
         ({"applyTransform": "after", "transformFunction": "{"}, "OIH let messages through unchanged"),
@@ -281,6 +318,15 @@ def test_a_transform_before_the_first_step_is_told(import_oih: ImportOih) -> Non
     assert "no messages come to the first step" in result.err
 
 
+def test_a_secret_in_a_transform(import_oih: ImportOih, tmp_path: Path) -> None:
+    transform = '{"data": $merge([data, {"api_key": "hunter22", "x": 1}]), "metadata": metadata}'
+    settings = {"applyTransform": "after", "transformFunction": transform}
+    result = import_oih(chain(nodeSettings=settings), "--format", "json")
+    assert "hunter22" not in result.out + result.err + result.text()
+    assert result.steps()["pushed_after"]["map"].startswith("$error(")
+    loaded(result.text(), tmp_path / "catalog")
+
+
 def test_mappers_and_conditions_of_edges_are_told(import_oih: ImportOih) -> None:
     source = chain()
     source["graph"]["edges"][0] |= {"id": "e1", "config": {"mapper": {"to": "body.mail"}, "condition": "x"}}
@@ -297,7 +343,7 @@ def test_nodes_of_elastic_io(import_oih: ImportOih) -> None:
     ]
     result = import_oih(flow(nodes, "step_1 step_2"))
     steps = result.steps()
-    assert (steps["step_1"]["use"], steps["step_1"]["connection"]) == ("petstore-api/listPets", "c1")
+    assert (steps["step_1"]["use"], steps["step_1"]["connection"]) == ("petstore_api/listPets", "c1")
     assert steps["step_2"]["use"] == "post/send"
 
 
