@@ -38,6 +38,22 @@ def selected_catalog(selected: Sequence[SelectedStream], *, classic: bool = Fals
     return {"streams": [_selected_entry(each, classic) for each in selected]}
 
 
+def left_out(catalog: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Return the fields of each stream that a catalog of :func:`selected_catalog` leaves out, those of objects apart.
+
+    A stream is found by its name and by its id: taps write the one or the other into their records.
+    """
+    fields: dict[str, frozenset[str]] = {}
+    for entry in catalog["streams"]:
+        unwanted = frozenset(
+            part["breadcrumb"][1]
+            for part in entry["metadata"]
+            if len(part["breadcrumb"]) == 2 and not part["metadata"].get("selected", True)
+        )
+        fields |= dict.fromkeys((entry["stream"], entry["tap_stream_id"]), unwanted)
+    return fields
+
+
 def _name(entry: Any, number: int) -> str:
     name = (entry.get("stream") or entry.get("tap_stream_id")) if isinstance(entry, dict) else None
     if not isinstance(name, str):

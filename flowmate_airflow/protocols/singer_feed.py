@@ -15,7 +15,7 @@ import orjson
 
 from flowmate_airflow.protocols.base import Item
 from flowmate_airflow.protocols.events import ErrorEvent, Event, LogEvent, ProtocolError
-from flowmate_airflow.protocols.singer_tables import Table, TooManyFields
+from flowmate_airflow.protocols.singer_tables import Table, Unfit
 from flowmate_airflow.protocols.streams import Load, Stream
 
 AHEAD_RECORDS = 500
@@ -108,7 +108,7 @@ class Feed:
         if not table.fits(data):
             try:
                 new = table.learn(data)
-            except TooManyFields as error:
+            except Unfit as error:
                 return self._fail(message, str(error))
             if table.declared and new:
                 self._warn_of_fields(table, new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -75,6 +76,19 @@ def _number(text: str) -> Any:
     return number if math.isfinite(number) else _Odd(text)
 
 
+# A database's catalog bounds its columns by numbers of any length. As they only bound, the nearest that fits will do.
+def _whole(text: str) -> int | float:
+    return int(text) if len(text) < 19 else _finite(text)
+
+
+def _finite(text: str) -> float:
+    return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
+
+
+def _nothing(text: str) -> None:
+    return None
+
+
 class Answer:
     """Keeps all of a program's stdout, and finds the JSON object in it that was asked for."""
 
@@ -102,7 +116,7 @@ class Answer:
 
 
 def _objects(text: str) -> Iterator[Mapping[str, Any]]:
-    decoder, place = json.JSONDecoder(), 0
+    decoder, place = json.JSONDecoder(parse_int=_whole, parse_float=_finite, parse_constant=_nothing), 0
     for _ in range(_MAX_TRIES):
         place = _next_start(text, place)
         if place < 0:

@@ -42,7 +42,8 @@ _CONFIG = re.compile(
     r"|(?:status|code|error|http)\W{0,12}40[13]\b|unauthori[sz]ed|forbidden\b|authentication (?:failed|error)"
     r"|invalid[ _-]?(?:client|grant|token|credentials?|api[ _-]?key|password|login|access)|InvalidCredentials"
     r"|(?:bad|wrong|incorrect) credentials|access denied|permission denied|insufficient (?:scope|privilege|permission)"
-    r"|is a required property|config(?:uration)? validation|ConfigValidationError|missing required|required keys"
+    r"|is a required property|(?:field|key|setting|option|parameter)s? (?:is|are) required|invalid config"
+    r"|config(?:uration)? validation|ConfigValidationError|missing required|required keys"
     r"|no such option|unrecognized arguments|the following arguments are required|usage: "
     r"|is not valid under any|is not of type|is not one of|Additional properties are not allowed",
     re.IGNORECASE,
@@ -55,6 +56,8 @@ _TRANSIENT = re.compile(
     r"|could not connect|network is unreachable|IncompleteRead|ChunkedEncoding|RetriableAPIError",
     re.IGNORECASE,
 )
+_PREFIX = re.compile(rf"^(?:[\d\-T:,. ]+\|[^|]*\|[^|]*\|\s*|.{{,200}}?\blevel=\w+ message=|(?:{_WORDS})\b[:\s]+)")
+_SAYS_NOTHING = re.compile(r"config validation failed\W*$", re.IGNORECASE)
 _MISSING_KEY = re.compile(r"^KeyError: '([^']+)'")
 
 
@@ -74,9 +77,13 @@ class SingerLog:
 
     def explain(self) -> str:
         """Return the line that says best why the program failed."""
-        lines = [(level, text.strip()) for level, text in reversed(self._last) if text.strip()]
-        graves = (text for level, text in lines if level >= logging.ERROR)
-        return next(graves, lines[0][1] if lines else "")
+        lines = [text.strip() for _, text in self._last]
+        graves = [number for number, (level, text) in enumerate(self._last) if level >= logging.ERROR and text.strip()]
+        telling = [number for number in graves if not _SAYS_NOTHING.search(lines[number])] or graves
+        if not telling:
+            return next((text for text in reversed(lines) if text), "")
+        text = _PREFIX.sub("", lines[telling[-1]])
+        return " ".join([text, *lines[telling[-1] + 1 :][:3]]).strip() if text.endswith(":") else text
 
     def failure_type(self) -> FailureType:
         """Return who must act, as far as the log tells: the last line that says anything decides."""

@@ -24,8 +24,8 @@ _JSON_TYPES: Mapping[type, str] = {
 _ORDER = ("boolean", "integer", "number", "string", "object", "array")
 
 
-class TooManyFields(ValueError):
-    """A record would give its table more than :data:`MAX_FIELDS` fields."""
+class Unfit(ValueError):
+    """A record cannot be stored in its table."""
 
 
 class Table:
@@ -81,18 +81,21 @@ class Table:
     def learn(self, record: Mapping[str, Any]) -> list[str]:
         """Widen the table so that the record fits, and return the fields that are new.
 
-        :raises TooManyFields: it would become too wide
+        :raises Unfit: it would become too wide, or a number would lose its fraction
         """
         new = [name for name in record if name not in self._fits]
         if len(self._fits) + len(new) > MAX_FIELDS:
-            raise TooManyFields(
+            raise Unfit(
                 f"table `{self.name}` would get {len(self._fits) + len(new):,} fields, more than {MAX_FIELDS:,}; "
                 "leave some out, or keep them as one object"
             )
         for name, value in record.items():
+            if self.sent and value.__class__ is float and _whole_numbers(self._seen.get(name)):
+                self._check_fraction(name, value)
+        for name, value in record.items():
             if name not in self._properties:
                 seen = self._seen.setdefault(name, set())
-                if value is not None:
+                if value is not None and not (self.sent and value.__class__ is float and _whole_numbers(seen)):
                     seen.add(value.__class__)
                 self._fits[name] = _allowed(seen)
         self._all_declared = self._all_declared and not new
@@ -123,6 +126,18 @@ class Table:
             return None
         self.sent = line
         return line
+
+    def _check_fraction(self, name: str, value: float) -> None:
+        # The column exists by now: of the targets tried, one on PostgreSQL leaves it as it is, and the database rounds.
+        if not value.is_integer():
+            raise Unfit(
+                f"its `{name}` is {value:g}, but the records before had whole numbers only, and so the column "
+                f"of the table `{self.name}` is one of whole numbers; `map` it to a text, or give it a schema before"
+            )
+
+
+def _whole_numbers(seen: set[type] | None) -> bool:
+    return bool(seen) and int in seen and float not in seen  # type: ignore[operator]
 
 
 def _properties(stream: Stream) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ from flowmate_airflow.protocols.events import (
     StreamEvent,
 )
 from flowmate_airflow.protocols.singer import CATALOG, STATE, SingerConversation, place
-from flowmate_airflow.protocols.singer_catalog import read_catalog, selected_catalog
+from flowmate_airflow.protocols.singer_catalog import left_out, read_catalog, selected_catalog
 from flowmate_airflow.protocols.singer_json import find_flaw, read_leniently
 from flowmate_airflow.protocols.streams import Stream
 
@@ -40,6 +40,7 @@ class SingerTap(SingerConversation):
         self._streams: dict[str, Stream] = {}
         self._records = 0
         self._said_state = False
+        self._left_out: Mapping[str, frozenset[str]] = {}
         self._kinds: Mapping[str, Callable[[dict[str, Any]], Iterable[Event]]] = {
             "RECORD": self._record,
             "SCHEMA": self._schema,
@@ -105,10 +106,12 @@ class SingerTap(SingerConversation):
         request, image = self._request, self._image
         options: list[str] = []
         files: dict[str, bytes] = {}
-        if request.selected is not None and image.catalog != "none":
+        if request.selected is not None:
             catalog = selected_catalog(request.selected, classic=image.catalog == "properties")
-            files[CATALOG] = self._dumps(catalog, CATALOG)
-            options += [f"--{image.catalog}", place(CATALOG)]
+            self._left_out = left_out(catalog)
+            if image.catalog != "none":
+                files[CATALOG] = self._dumps(catalog, CATALOG)
+                options += [f"--{image.catalog}", place(CATALOG)]
         if request.state is not None and image.state:
             files[STATE] = self._dumps(request.state, STATE)
             options += ["--state", place(STATE)]
@@ -119,6 +122,12 @@ class SingerTap(SingerConversation):
         if name.__class__ is not str or record.__class__ is not dict:
             raise ProtocolError("a RECORD line of its output needs a text `stream` and an object `record`")
         self._records += 1
+        left_out = self._left_out.get(name)
+        if left_out is None:
+            if self._is_unwanted(name):
+                return ()
+        elif not left_out.isdisjoint(record):  # the tap does not care what its catalog says
+            record = {field: part for field, part in record.items() if field not in left_out}
         metadata: dict[str, Any] = {"stream": name}
         if len(value) > 3:
             extracted, version = value.get("time_extracted"), value.get("version")
@@ -139,6 +148,9 @@ class SingerTap(SingerConversation):
         name, schema = value.get("stream"), value.get("schema")
         if not isinstance(name, str) or not isinstance(schema, dict):
             raise ProtocolError("a SCHEMA line of its output needs a text `stream` and an object `schema`")
+        if self._is_unwanted(name):
+            return ()
+        schema = _without(schema, self._left_out.get(name))
         bookmarks = value.get("bookmark_properties")
         cursors = _names([bookmarks] if isinstance(bookmarks, str) else bookmarks)
         cursor = cursors[0] if cursors else None
@@ -148,6 +160,10 @@ class SingerTap(SingerConversation):
             return ()
         self._remember(stream)
         return (StreamEvent(stream),)
+
+    def _is_unwanted(self, name: str) -> bool:
+        """Whether a tap that takes no catalog sends a stream that was not selected."""
+        return self._image.catalog == "none" and self._request.selected is not None and name not in self._left_out
 
     def _remember(self, stream: Stream) -> None:
         self._streams[stream.name] = stream
@@ -216,6 +232,13 @@ class SingerTap(SingerConversation):
             f"{text}; some taps take their catalog by `--{other}` only: if there was something to read, "
             f"set `singer: {{catalog: {other}}}` in the connector's manifest"
         )
+
+
+def _without(schema: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:
+    properties = schema.get("properties")
+    if not fields or not isinstance(properties, dict) or fields.isdisjoint(properties):
+        return schema
+    return {**schema, "properties": {name: part for name, part in properties.items() if name not in fields}}
 
 
 def _names(value: Any) -> tuple[str, ...]:

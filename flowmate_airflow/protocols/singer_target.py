@@ -20,6 +20,7 @@ SMALL_STATE = 64 * 1024
 """Bytes up to which a line of state is read when it comes. Of longer ones only the last is, at the end: a target in
 hotglue's form says all its results anew with each batch."""
 
+_GOOD_SO_FAR = "the target takes its configuration; it does not connect before it has records to store"
 _METHODS: Mapping[LoadMode, str] = {"append": "append-only", "overwrite": "overwrite", "dedup": "upsert"}
 
 
@@ -82,7 +83,7 @@ class SingerTarget(SingerConversation):
         if self._request.verb == "describe":
             yield from self._described(code)
         elif self._request.verb == "check":
-            yield from self._checked(code)
+            yield from self._checked(code, _GOOD_SO_FAR)
         else:
             yield from self._ended(code)
 
