@@ -2,71 +2,16 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import import_module
-from typing import Any, TypeAlias
+from flowmate_airflow.cli.declarations import FORMAT, Argument, Command, Entry, Group
+from flowmate_airflow.cli.storecommands import DEAD_LETTERS, STATE
 
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """One argument. Help texts have no square brackets and no percent signs: Airflow's parser reads them as markup.
-
-    :param options: what else `argparse` is told
-    """
-
-    flags: tuple[str, ...]
-    help: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command.
-
-    :param handler: `module:function`, imported when the command runs, so that no command waits for another's imports
-    :param examples: command lines without the program's name
-    """
-
-    name: str
-    help: str
-    handler: str
-    arguments: Sequence[Argument] = ()
-    examples: Sequence[str] = ()
-
-    def load(self) -> Callable[[Namespace], int]:
-        """Return the function that runs the command and gives its exit code."""
-        module, _, name = self.handler.partition(":")
-        function: Callable[[Namespace], int] = getattr(import_module(module), name)
-        return function
-
-    def epilog(self, program: str) -> str:
-        """Return the examples, as the help shows them."""
-        return "\n".join(["examples:", *(f"  {program} {example}" for example in self.examples)])
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Commands under one name."""
-
-    name: str
-    help: str
-    commands: Sequence[Command]
-
-
-Entry: TypeAlias = Command | Group
+__all__ = ["COMMANDS", "Argument", "Command", "Entry", "Group"]
 
 _FLOW = Argument(("flow",), "the flow's file", {"metavar": "FLOW.yaml"})
 _CONNECTORS = Argument(
     ("--connectors",),
     "your own connectors: a folder with a folder for each (default: the option connectors_folder)",
     {"metavar": "DIR"},
-)
-_FORMAT = Argument(
-    ("--format",),
-    "for people or for programs (default: human)",
-    {"choices": ["human", "json"], "default": "human"},
 )
 
 _PROTOCOL = Argument(
@@ -102,15 +47,6 @@ _RUN = (
     _CONNECTORS,
 )
 
-_YES = Argument(("--yes",), "do not ask", {"action": "store_true"})
-_STEP = Argument(("--step",), "of this step only", {"metavar": "ID"})
-_TENANT = Argument(("--tenant",), "of this tenant only", {"metavar": "NAME"})
-_FLOW_ID = Argument(("flow",), "the flow's id", {"metavar": "FLOW"})
-_ANY_FLOW = Argument(("flow",), "the flow's id (default: all flows)", {"metavar": "FLOW", "nargs": "?"})
-_LETTER_IDS = Argument(
-    ("--id",), "these dead letters only", {"metavar": "ID", "type": int, "nargs": "+", "action": "extend"}
-)
-
 COMMANDS: tuple[Entry, ...] = (
     Command(
         "lint",
@@ -118,7 +54,7 @@ COMMANDS: tuple[Entry, ...] = (
         "flowmate_airflow.cli.lint:lint",
         (
             Argument(("paths",), "files and folders (default: this folder)", {"nargs": "*", "metavar": "PATH"}),
-            _FORMAT,
+            FORMAT,
             _CONNECTORS,
         ),
         ("lint", "lint dags/flows/orders.yaml", "lint dags --format json"),
@@ -154,14 +90,14 @@ COMMANDS: tuple[Entry, ...] = (
                 "list",
                 "List all connectors",
                 "flowmate_airflow.cli.connectors:list_connectors",
-                (_FORMAT, _CONNECTORS),
+                (FORMAT, _CONNECTORS),
                 ("connectors list", "connectors list --format json"),
             ),
             Command(
                 "show",
                 "Show a connector: credentials, functions, fields",
                 "flowmate_airflow.cli.connectors:show_connector",
-                (Argument(("name",), "the connector's name", {"metavar": "NAME"}), _FORMAT, _CONNECTORS),
+                (Argument(("name",), "the connector's name", {"metavar": "NAME"}), FORMAT, _CONNECTORS),
                 ("connectors show http",),
             ),
             Command(
@@ -242,7 +178,7 @@ COMMANDS: tuple[Entry, ...] = (
                         {"metavar": "MAP.yaml"},
                     ),
                     Argument(("--force",), "write over files that are there", {"action": "store_true"}),
-                    _FORMAT,
+                    FORMAT,
                 ),
                 (
                     "import oih flows.json --out dags/flows",
@@ -251,94 +187,8 @@ COMMANDS: tuple[Entry, ...] = (
             ),
         ),
     ),
-    Group(
-        "state",
-        "What steps remember between runs",
-        (
-            Command(
-                "show",
-                "Show states, and those that a run asked for and that are not valid yet",
-                "flowmate_airflow.cli.state:show_state",
-                (_ANY_FLOW, _STEP, _TENANT, _FORMAT),
-                ("state show", "state show orders --step read", "state show orders --format json"),
-            ),
-            Command(
-                "set",
-                "Make a JSON value the state of a step",
-                "flowmate_airflow.cli.state:set_state",
-                (
-                    _FLOW_ID,
-                    Argument(("step",), "the step's id", {"metavar": "STEP"}),
-                    Argument(("file",), "a file with the state as JSON; - reads standard input", {"metavar": "FILE"}),
-                    Argument(("--tenant",), "for this tenant", {"metavar": "NAME"}),
-                    Argument(
-                        ("--force",), "also when no such step is found in the dags folder", {"action": "store_true"}
-                    ),
-                ),
-                ("state set orders read state.json", "state set orders read - --tenant acme < state.json"),
-            ),
-            Command(
-                "reset",
-                "Forget states: the next run reads from the start",
-                "flowmate_airflow.cli.state:reset_state",
-                (_FLOW_ID, _STEP, _TENANT, _YES),
-                ("state reset orders", "state reset orders --step read --yes"),
-            ),
-        ),
-    ),
-    Group(
-        "dead-letters",
-        "Messages that failed and were kept",
-        (
-            Command(
-                "list",
-                "List dead letters, and how many each step has",
-                "flowmate_airflow.cli.deadletters:list_letters",
-                (
-                    *(_ANY_FLOW, _STEP, _TENANT),
-                    Argument(("--run-id",), "of this run only", {"metavar": "RUN"}),
-                    Argument(("--limit",), "at most so many; 0 is all (default: 50)", {"type": int, "default": 50}),
-                    _FORMAT,
-                ),
-                ("dead-letters list", "dead-letters list orders --limit 0 --format json"),
-            ),
-            Command(
-                "show",
-                "Show one dead letter with its message and error",
-                "flowmate_airflow.cli.deadletters:show_letter",
-                (Argument(("id",), "the dead letter's id", {"metavar": "ID", "type": int}), _FORMAT),
-                ("dead-letters show 17", "dead-letters show 17 --format json"),
-            ),
-            Command(
-                "replay",
-                "Start a run of the flow for what waits, one for each step",
-                "flowmate_airflow.cli.replay:replay",
-                (_FLOW_ID, _STEP, _LETTER_IDS),
-                ("dead-letters replay orders", "dead-letters replay orders --step saved --id 17 18"),
-            ),
-            Command(
-                "release",
-                "Let wait again what a replay took and never finished, as it was killed",
-                "flowmate_airflow.cli.deadletters:release_letters",
-                (
-                    Argument(("run_id",), "the run of the replay", {"metavar": "RUN"}),
-                    Argument(("--flow",), "of this flow only", {"metavar": "FLOW"}),
-                ),
-                ("dead-letters release manual__2026-01-31T08:00:00+00:00",),
-            ),
-            Command(
-                "drop",
-                "Remove dead letters; those being replayed stay",
-                "flowmate_airflow.cli.deadletters:drop_letters",
-                (
-                    *(_ANY_FLOW, _STEP, _TENANT, _LETTER_IDS),
-                    Argument(("--older-than",), "kept before that, such as 30d or 12h", {"metavar": "AGE"}),
-                    _YES,
-                ),
-                ("dead-letters drop orders --step saved", "dead-letters drop --older-than 30d --yes"),
-            ),
-        ),
-    ),
+    STATE,
+    DEAD_LETTERS,
     Command(
         "schema",
         "Print the JSON Schema of flow files, for editors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from argparse import Namespace
@@ -11,6 +12,7 @@ from typing import Any
 from flowmate_airflow.cli.common import count
 from flowmate_airflow.cli.deadletters import check_known
 from flowmate_airflow.cli.errors import CommandError, UsageError
+from flowmate_airflow.steps.steplog import clean
 from flowmate_airflow.store import deadletters
 from flowmate_airflow.store.deadletters import WAITING
 from flowmate_airflow.store.store import Store, open_store
@@ -70,8 +72,9 @@ def _start(flow: str, conf: dict[str, Any]) -> str:
 
 
 def _reason(output: str) -> str:
+    """Return the last line of a command that failed: the exception, whose class says nothing more."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return lines[-1] if lines else "it told no reason"
+    return re.sub(r"^(?:\w+\.)+\w+: ", "", clean(lines[-1])) if lines else "it told no reason"
 
 
 def _run_id(output: str) -> str | None:
