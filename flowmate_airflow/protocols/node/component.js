@@ -126,8 +126,9 @@ class Component {
       const java = JAVA_CLASS.test(main) ? ' (a Java class, it seems; only JavaScript components run here)' : '';
       return `its file ${main} is not in the image${java}`;
     }
+    // Before Node 12 only the stack tells who asked.
     const from = Array.isArray(error.requireStack) && error.requireStack.length
-      ? path.relative(this.folder, error.requireStack[0]) : main;
+      ? path.relative(this.folder, error.requireStack[0]) : placeOf(error, this.folder) || main;
     const what = /^[./]/.test(name) ? 'file' : 'module';
     return `the ${what} '${name}', which ${from} requires, is not in the image`;
   }

@@ -5,6 +5,7 @@
 const { describe, failureType } = require('./failures');
 
 const EXIT_TERMINATED = 143;
+const EXIT_BROKEN_PIPE = 141;
 const realExit = process.exit.bind(process);
 
 // The first frame of a stack that is neither Node's nor ours.
@@ -79,6 +80,12 @@ class Guard {
     this.noise.flush();
     this.output.flush();
     process.exitCode = 1;
+  }
+
+  /** End this process because the host has gone: there is nobody to work for. */
+  abandon() {
+    this.leaving = true;
+    realExit(EXIT_BROKEN_PIPE);
   }
 
   /** End this process, with everything written. */

@@ -6,11 +6,9 @@ const fs = require('fs');
 
 const FLUSH_BYTES = 64 * 1024;
 const WAIT_MS = 5;
-const EXIT_BROKEN_PIPE = 141;
 
-// Taken before anybody can replace them.
+// Taken before anybody can replace it.
 const writeSync = fs.writeSync;
-const reallyExit = process.exit.bind(process);
 
 function pause() {
   // A full pipe is waited for without letting the component go on: that is its back-pressure.
@@ -35,8 +33,10 @@ function writeAll(fd, bytes) {
 }
 
 class Output {
-  constructor(fd) {
+  /** `onBroken` is called when nobody reads any more. */
+  constructor(fd, onBroken) {
     this.fd = fd;
+    this.onBroken = onBroken;
     this.pending = [];
     this.size = 0;
     this.scheduled = false;
@@ -78,8 +78,8 @@ class Output {
     try {
       writeAll(this.fd, bytes);
     } catch (error) {
-      this.broken = true; // the host has gone: there is nobody to work for
-      reallyExit(EXIT_BROKEN_PIPE);
+      this.broken = true;
+      this.onBroken();
     }
   }
 }

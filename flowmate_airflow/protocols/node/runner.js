@@ -49,7 +49,7 @@ async function work(host, verb, name, model) {
 }
 
 async function main(args) {
-  const output = new Output(1);
+  const output = new Output(1, () => guard.abandon());
   const noise = takeOver(output);
   const guard = new Guard(output, noise);
   guard.install();

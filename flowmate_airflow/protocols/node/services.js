@@ -70,8 +70,9 @@ class Service {
       const args = [step.session.cfg(step.dialect)].concat(extra, callback);
       try {
         const result = method.apply(holder || makeTask(step, logger, emitter(this)), args);
-        if ((result !== undefined && result !== null) || !(wantsAnswer || method.length > args.length - 1)) {
-          resolve(result);
+        const answered = result !== undefined && result !== null;
+        if (answered || !(wantsAnswer || method.length >= args.length)) {
+          Promise.resolve(result).then(resolve, reject);
         }
       } catch (error) {
         reject(error);
