@@ -31,8 +31,10 @@ STATE_FILE = "state.json"
 
 MAX_TEXT = 2000
 """Characters of a message for people; a destination may put a whole SQL statement there."""
-MAX_TRACE = 16_000
-"""Characters of a stack trace."""
+MAX_INTERNAL = 400
+"""Characters of what the connector's developers say beside it."""
+MAX_LOG = 16_000
+"""Characters of a line for the log, or of a stack trace."""
 
 _LEVELS: Mapping[str, int] = {
     "FATAL": logging.ERROR,
@@ -131,7 +133,9 @@ class AirbyteConversation(Conversation):
         control = _part(value, "control")
         if control.get("type") != "CONNECTOR_CONFIG":
             return (LogEvent(logging.DEBUG, f"a CONTROL message of type {control.get('type')} was left out"),)
-        config = _part(_part(control, "connectorConfig"), "config")
+        given = _part(_part(control, "connectorConfig"), "config")
+        # Connectors out of a manifest hand that back too, under a name with underscores.
+        config = {name: part for name, part in given.items() if not name.startswith("__")}
         changed = changed_values(self._config, config)
         self._config = config
         return (CredentialsEvent(changed),) if changed else ()
@@ -155,8 +159,7 @@ class AirbyteConversation(Conversation):
     def _error(self, error: dict[str, Any]) -> Iterable[Event]:
         kind = _FAILURE_TYPES.get(str(error.get("failure_type")), "system")
         text = _error_text(error)
-        stack = str(error.get("stack_trace") or "")
-        details = [LogEvent(logging.DEBUG, stack[-MAX_TRACE:])] if stack else []
+        details = _stack(error.get("stack_trace"))
         if self._request.verb == "check" and kind == "config":
             self._answered = True
             return (*details, CheckEvent(False, text))
@@ -168,15 +171,18 @@ class AirbyteConversation(Conversation):
 
 def _log(value: dict[str, Any]) -> Iterable[Event]:
     log = _part(value, "log")
-    text = str(log.get("message", ""))
-    stack = log.get("stack_trace")
-    if stack:
-        text = f"{text}\n{str(stack)[-MAX_TRACE:]}"
-    return (LogEvent(_LEVELS.get(str(log.get("level")).upper(), logging.INFO), text),)
+    text, _, trace = str(log.get("message", "")).partition("\nTraceback (most recent call last):")
+    level = _LEVELS.get(str(log.get("level")).upper(), logging.INFO)
+    return (LogEvent(level, text[:MAX_LOG]), *_stack(trace), *_stack(log.get("stack_trace")))
+
+
+def _stack(trace: Any) -> list[Event]:
+    """Return a stack trace for the log, where only developers look for it."""
+    return [LogEvent(logging.DEBUG, str(trace).strip()[-MAX_LOG:])] if trace else []
 
 
 def _error_text(error: Mapping[str, Any]) -> str:
-    text, internal = _short(error.get("message")), _short(error.get("internal_message"))
+    text, internal = _short(error.get("message")), _short(error.get("internal_message"), MAX_INTERNAL)
     if internal and internal not in text:
         text = f"{text} ({internal})" if text else internal
     stream = error.get("stream_descriptor")
@@ -189,9 +195,9 @@ def _reasons(reasons: Any) -> str:
     return "".join(f", {str(each.get('type')).lower().replace('_', ' ')}" for each in told)
 
 
-def _short(text: Any) -> str:
+def _short(text: Any, most: int = MAX_TEXT) -> str:
     plain = "" if text is None else str(text).strip()
-    return plain if len(plain) <= MAX_TEXT else plain[:MAX_TEXT] + "…"
+    return plain if len(plain) <= most else plain[:most] + "…"
 
 
 def _part(value: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -33,8 +33,8 @@ class AirbyteSource(AirbyteConversation):
 
     def __init__(self, request: Request) -> None:
         super().__init__(request)
-        self._state = SourceState(request.state if request.verb == "run" else None)
         self._selected = {_key(each.stream): each.stream for each in request.selected or ()}
+        self._state = SourceState(request.state if request.verb == "run" else None, self._selected)
         self._counts: dict[tuple[str, str | None], int] = {}
         self._at_state: dict[StreamKey | None, int] = {}
         self._miscounted: set[StreamKey | None] = set()
@@ -171,7 +171,7 @@ class AirbyteSource(AirbyteConversation):
         self._status[key] = status
         if status == "COMPLETE":
             return (LogEvent(logging.INFO, f"stream {key.text}: complete, {self._count(key):,} records"),)
-        level = logging.INFO if status == "STARTED" else logging.WARNING
+        level = logging.DEBUG if status == "STARTED" else logging.WARNING
         return (LogEvent(level, f"stream {key.text}: {status.lower()}{reasons}"),)
 
 

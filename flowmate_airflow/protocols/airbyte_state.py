@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from flowmate_airflow.protocols.airbyte_names import StreamKey, descriptor_key
@@ -15,15 +15,16 @@ class SourceState:
     """All that a source must be told at its next start.
 
     :param stored: what was kept after an earlier run
+    :param streams: the streams that will be read
     :raises RequestError: that is no state of an Airbyte source
     """
 
-    def __init__(self, stored: Any) -> None:
+    def __init__(self, stored: Any, streams: Collection[StreamKey] = ()) -> None:
         self._streams: dict[StreamKey, dict[str, Any]] = {}
         self._global: dict[str, Any] | None = None
         self._legacy: dict[str, Any] | None = None
         self._told: set[StreamKey] = set()
-        for entry in _stored_entries(stored):
+        for entry in _stored_entries(stored, streams):
             try:
                 self._set(entry)
             except ProtocolError:
@@ -85,14 +86,27 @@ def kind_of(entry: Mapping[str, Any]) -> str:
     raise ProtocolError("a state is neither about a stream nor about all streams nor of the old kind")
 
 
-def _stored_entries(stored: Any) -> list[Mapping[str, Any]]:
-    if not stored and stored in (None, [], {}):
+def _stored_entries(stored: Any, streams: Collection[StreamKey]) -> list[Mapping[str, Any]]:
+    if stored is None or stored == [] or stored == {}:
         return []
     if isinstance(stored, Mapping):
-        return [stored] if stored.get("type") in _KEYS else [{"type": "LEGACY", "data": dict(stored)}]
+        return [stored] if stored.get("type") in _KEYS else _entries_of_old(stored, streams)
     if isinstance(stored, list) and all(isinstance(each, Mapping) for each in stored):
         return stored
     raise _unusable()
+
+
+def _entries_of_old(stored: Mapping[str, Any], streams: Collection[StreamKey]) -> list[Mapping[str, Any]]:
+    """Return the entries that an object of the old kind stands for: by name of the stream, for most sources."""
+    if "bookmarks" in stored:  # Singer's
+        raise _unusable()
+    known = {key.name: key for key in streams}
+    if not all(name in known and isinstance(state, Mapping) for name, state in stored.items()):
+        return [{"type": "LEGACY", "data": dict(stored)}]
+    return [
+        {"type": "STREAM", "stream": {"stream_descriptor": known[name].descriptor, "stream_state": state}}
+        for name, state in stored.items()
+    ]
 
 
 def _unusable() -> RequestError:
