@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-import orjson
 
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.protocols.streams import OPEN_SCHEMA, Stream
@@ -30,7 +29,7 @@ def catalog_digest(manifest: Manifest, config: Mapping[str, Any]) -> str:
         manifest.process.model_dump() if manifest.process else None,
         {**manifest.defaults, **config},
     ]
-    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)).hexdigest()
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def streams_to_json(streams: Iterable[Stream]) -> list[dict[str, Any]]:

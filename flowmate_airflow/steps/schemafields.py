@@ -16,6 +16,8 @@ MAX_WALK = 200_000
 MAX_DEPTH = 24
 _MAX_PARTS = 200
 _MAX_LISTS = 5
+_MAX_ALIKE = 4
+"""Fields whose names are alike because some have dots of their own."""
 _WRAPPERS = ("anyOf", "oneOf", "allOf", "$ref")
 _JSON_TYPES: tuple[tuple[type, str], ...] = (
     (bool, "boolean"),
@@ -73,8 +75,8 @@ class Fields:
 
     @cached_property
     def nullable(self) -> bool:
-        """Whether a value may be null, as far as the schema says."""
-        return any("null" in _types(part) for part in self._parts)
+        """Whether a value may be null: where the schema says so, or says nothing."""
+        return any("null" in _types(part) or ANY in _types(part) for part in self._parts)
 
     @cached_property
     def labels(self) -> frozenset[str]:
@@ -84,13 +86,22 @@ class Fields:
     def find(self, name: str) -> Fields | None:
         """Return the field of a name with dots, which may be parts of the names themselves."""
         child = self.children.get(name)
-        return child if child is not None else self._reached(name).get(name.count(".") + 1)
+        if child is None and "." in name:
+            child = next(iter(self._reached(name).get(name.count(".") + 1, ())), None)
+        return child
 
     def nearest(self, name: str) -> tuple[str, Fields]:
         """Return how much of a name is known, with the field it names: the record itself, when nothing is."""
         reached = self._reached(name)
         known = max(reached)
-        return ".".join(name.split(".")[:known]), reached[known]
+        return ".".join(name.split(".")[:known]), reached[known][0]
+
+    def may_have(self, name: str) -> bool:
+        """Whether there is a field of a name with dots, or may be one that the schema does not name."""
+        if name in self.children:
+            return True
+        reached = self._reached(name)
+        return name.count(".") + 1 in reached or any(field.is_open for fields in reached.values() for field in fields)
 
     def walk(self) -> Iterator[tuple[str, Fields]]:
         """Yield every field below with its name, an object before its fields; at most :data:`MAX_WALK`."""
@@ -107,16 +118,16 @@ class Fields:
         """Return the type in words for people, such as `string (date-time)` or `list of object`."""
         return " or ".join(sorted(self.labels))
 
-    def _reached(self, name: str) -> dict[int, Fields]:
-        """Return the fields along a name, by how many of its parts lead to each."""
+    def _reached(self, name: str) -> dict[int, list[Fields]]:
+        """Return the fields along a name, by how many of its parts lead to them."""
         parts = name.split(".")
-        reached = {0: self}
+        reached = {0: [self]}
         for start in range(len(parts)):
-            children = reached[start].children if start in reached else {}
-            for end in range(start + 1, len(parts) + 1) if children else ():
-                child = children.get(".".join(parts[start:end]))
-                if child is not None:
-                    reached.setdefault(end, child)
+            for field in reached.get(start, ()):
+                for end in range(start + 1, len(parts) + 1) if field.children else ():
+                    child = field.children.get(".".join(parts[start:end]))
+                    if child is not None and len(reached.setdefault(end, [])) < _MAX_ALIKE:
+                        reached[end].append(child)
         return reached
 
     @cached_property

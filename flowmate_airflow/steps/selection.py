@@ -178,7 +178,7 @@ def _cursors(cursors: Mapping[str, str], tables: Tables, problems: list[str]) ->
         if stream is None:
             continue
         fields = fields_of(stream.schema)
-        if cursor != stream.cursor and not _may_have(fields, cursor):
+        if cursor != stream.cursor and not fields.may_have(cursor):
             where = f"in `cursors`, the table `{tables.name(stream)}`"
             problems.append(_no_field(where, cursor, fields))
         else:
@@ -227,7 +227,7 @@ def _present(
     names: Iterable[str], choice: Choice, fields: Fields, where: str, common: _Common, problems: list[str]
 ) -> Iterator[str]:
     for name in names:
-        if _may_have(fields, name):
+        if fields.may_have(name):
             if choice is common.choice:
                 common.found(name)
             yield name
@@ -246,10 +246,6 @@ def _all_but(fields: Fields, without: frozenset[str]) -> Iterator[str]:
             yield from (f"{name}.{left}" for left in _all_but(field, inner))
         else:
             yield name
-
-
-def _may_have(fields: Fields, name: str) -> bool:
-    return fields.find(name) is not None or fields.nearest(name)[1].is_open
 
 
 def _no_field(where: str, name: str, fields: Fields) -> str:
