@@ -118,7 +118,7 @@ def test_files_are_written_over_only_when_asked(import_oih: ImportOih) -> None:
 
 def test_an_order_in_which_each_step_comes_after_its_sources(import_oih: ImportOih, tmp_path: Path) -> None:
     nodes = [node("last"), node("right"), node("left"), node("start", "pull")]
-    result = import_oih(flow(nodes, "right last", "start right", "start left", "left last"))
+    result = import_oih(flow(nodes, "right last", "start left", "start right", "left last"))
     steps = result.steps()
     assert list(steps) == ["start", "right", "left", "last"]
     assert steps["left"]["needs"] == ["start"]
@@ -387,6 +387,8 @@ def test_text_of_any_kind_comes_through(import_oih: ImportOih, tmp_path: Path) -
     result = import_oih(chain(fields=fields))
     step = loaded(result.text(), tmp_path / "catalog").steps[1]
     assert step.with_ == fields  # type: ignore[union-attr]
+    elsewhere = yaml.safe_load(result.text())["steps"][1]["with"]
+    assert elsewhere == fields, "readers of YAML 1.1 see the same"
     assert not any(char in result.err for char in "\x07\u2028\u0085")
 
 

@@ -26,6 +26,7 @@ TRANSFORMS = [
     '{"metadata": metadata, "data": {"half": data.a / 2, "third": (data.a)/3, "last": data.list[1]/2}}',
     '{ /* a } in "words" */ "data": {"t": "}, \\"x\\": {", "u": \'{"\'} , "metadata": metadata }',
     '{"data": {"parts": $split(data.date, /[\\/,{}]/)}, "metadata": metadata}',
+    '{"data": $contains(data.name, /", "x": \\{\\}"/) ? {"a": 1} : {"b": /"/}, "metadata": metadata}',
     '{"data": {"back": data.`deep`.`x`, "all": data.*}, "metadata": metadata}',
     '{"data": data ~> |$|{"new": 1}|, "metadata": metadata}',
     "$merge([$, {'data': {'n': data.a}}])",
