@@ -14,10 +14,10 @@ import jlens
 import orjson
 
 from benchmarks.measure import Plan, Row, compare, in_turns
-from flowmate_airflow.batches.batch import BatchValue, BatchWriter, read_batch
+from flowmate_airflow.batches.batch import BatchValue, BatchWriter, read_batch, read_lines
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.batches.storage import Storage
-from flowmate_airflow.steps.mapping import map_messages
+from flowmate_airflow.steps.mapping import map_lines
 
 BUDGET = 20_000
 """Messages a second that one core must map."""
@@ -76,16 +76,17 @@ def _mapping(name: str, count: int, times: int, folder: Path) -> Iterator[Row]:
     messages = [sample(name, number) for number in range(count)]
     source = _write(messages, folder / "map-in" / name)
     bare = jlens.Expression(expression)
+    lines = [orjson.dumps(message) for message in messages]
 
     def ours() -> None:
-        assert sum(1 for _ in map_messages(expression, messages)) == count
+        assert sum(1 for _ in map_lines(expression, lines)) == count
 
     def evaluate() -> None:
         for message in messages:
             bare.evaluate(message)
 
     def step() -> None:
-        made = _write(map_messages(expression, read_batch(source)), folder / "map-out" / name)
+        made = _write(map_lines(expression, read_lines(source)), folder / "map-out" / name)
         assert made["count"] == count
 
     contenders = {"map": ours, "step": step, "bare jlens": evaluate}

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
+
 from benchmarks.children import run_child
 from benchmarks.machine import docker_version
 from benchmarks.materials import ROOT
@@ -57,6 +59,7 @@ def measure(count: int, times: int, folder: Path) -> dict[str, Samples]:
     from flowmate_airflow.batches.storage import Storage
     from flowmate_airflow.catalog.reader import read_manifest
     from flowmate_airflow.operators.connector import ConnectorOperator
+    from flowmate_airflow.protocols.base import Request
     from flowmate_airflow.protocols.component import config_line, message_line
 
     manifest = read_manifest(ECHO / "connector.yaml")
@@ -66,7 +69,7 @@ def measure(count: int, times: int, folder: Path) -> dict[str, Samples]:
         writer.write(message)
     batch = writer.finish()
     stdin = folder / f"stdin-{count}"
-    stdin.write_bytes(config_line({}, {}, None, {}) + b"".join(map(message_line, messages)))
+    stdin.write_bytes(config_line(Request()) + b"".join(message_line(orjson.dumps(message)) for message in messages))
     task_instance = SimpleNamespace(
         dag_id="bench", run_id="manual", task_id="step", map_index=-1, try_number=1, xcom_pull=lambda **_: batch
     )

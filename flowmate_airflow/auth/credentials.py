@@ -153,6 +153,13 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode(errors="surrogatepass")).decode()
 
 
+def texts_in(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every text of some credentials, in the forms it is sent in, that must not turn up in a log."""
+    for secret in _texts(values):
+        if len(secret) >= 5:
+            yield from dict.fromkeys((secret, *_forms(secret)))
+
+
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         for child in value.values():

@@ -86,6 +86,7 @@ class BatchWriter:
         self._file: gzip.GzipFile | None = None
         self._stack = ExitStack()
         self._parts = 0
+        self._kept = False
         self._part_bytes = 0
         self._streams: dict[str, Any] = {}
         self.counts: dict[str, int] = {}
@@ -161,9 +162,13 @@ class BatchWriter:
         with open_write(value["streams_href"]) as file:
             file.write(line)
 
+    def keep(self) -> None:
+        """Keep the file from now on, whatever becomes of the step."""
+        self._kept = True
+
     def abort(self) -> None:
-        """Forget the batch and remove its file."""
-        if self._parts:
+        """Forget the batch and remove its file, unless it shall be kept."""
+        if self._parts and not self._kept:
             with suppress(OSError):  # what could not be written is not wanted any more
                 self._stack.close()
             self._storage.remove(self._parts)
@@ -257,8 +262,7 @@ def read_lines(value: Any) -> Iterator[bytes]:
 
     :raises BatchError: the value is no batch, or its file cannot be read to its end
     """
-    if not isinstance(value, Mapping):
-        raise BatchError(f"an XCom value is not a batch: it is of type {type(value).__name__}")
+    _check_value(value)
     messages, href, count = value.get("messages"), value.get("href"), value.get("count")
     if isinstance(messages, list):
         for message in messages:
@@ -267,6 +271,11 @@ def read_lines(value: Any) -> Iterator[bytes]:
         yield from _read_file(href, int(value.get("parts") or 1), count)
     else:
         raise BatchError(f"an XCom value is not a batch: it has the keys {', '.join(sorted(map(str, value)))}")
+
+
+def _check_value(value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise BatchError(f"an XCom value is not a batch: it is of type {type(value).__name__}")
 
 
 def decoded(line: bytes) -> Message:
@@ -281,11 +290,12 @@ def decoded(line: bytes) -> Message:
     return message
 
 
-def streams_of(value: Mapping[str, Any]) -> list[Stream]:
+def streams_of(value: Any) -> list[Stream]:
     """Return what is known of the streams of a batch.
 
-    :raises BatchError: their file cannot be read
+    :raises BatchError: the value is no batch, or their file cannot be read
     """
+    _check_value(value)
     streams, href = value.get("streams"), value.get("streams_href")
     if isinstance(href, str):
         try:

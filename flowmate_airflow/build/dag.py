@@ -10,13 +10,38 @@ from airflow.sdk import DAG, BaseOperator, Param, TaskGroup
 from airflow.task.trigger_rule import TriggerRule
 
 from flowmate_airflow.build.graph import FlowGraph, Node
-from flowmate_airflow.flows.models import MapStep
+from flowmate_airflow.flows.models import MapStep, UseStep
 from flowmate_airflow.flows.schedules import parse_schedule
 from flowmate_airflow.operators.connector import ConnectorOperator
 from flowmate_airflow.operators.map import MapOperator
+from flowmate_airflow.operators.pair import PairOperator
+from flowmate_airflow.operators.replay import SPLIT
+from flowmate_airflow.operators.split import SplitOperator
+from flowmate_airflow.operators.state import SUFFIX, CommitStateOperator
+from flowmate_airflow.protocols.streams import Load
 
 FIRST_DAY = date(2024, 1, 1)
 """The start_date of flows that name none: fixed, because a DAG must be the same at every parse."""
+
+
+SYNC_PARAMS: dict[str, dict[str, Any]] = {
+    "full_sync": {
+        "type": "boolean",
+        "default": False,
+        "description": "Read everything from the beginning, as if there were no state.",
+    },
+    "start_date": {
+        "type": ["string", "null"],
+        "default": None,
+        "description": "Read changes since then, out of turn: the state is neither used nor changed.",
+    },
+    "end_date": {
+        "type": ["string", "null"],
+        "default": None,
+        "description": "Read changes until then, out of turn: the state is neither used nor changed.",
+    },
+}
+"""Params that every flow with a step with state has, beside its own."""
 
 
 class FlowDAG(DAG):
@@ -48,29 +73,85 @@ def build_dag(graph: FlowGraph) -> DAG:
         dagrun_timeout=flow.timeout,
         default_args={"owner": flow.owner},
         tags=set(flow.tags),
-        params={name: _param(schema) for name, schema in flow.params.items()},
+        params=_params(graph),
         doc_md=_documentation(graph),
     )
     dag.__dict__["flow_file"] = str(graph.loaded.path)
+    _add_tasks(graph, dag)
+    return dag
+
+
+def _add_tasks(graph: FlowGraph, dag: DAG) -> None:
     groups: dict[str, TaskGroup] = {}
-    tasks: dict[str, BaseOperator] = {}
+    firsts: dict[str, BaseOperator] = {}
+    lasts: dict[str, BaseOperator] = {}
+    streamed = graph.streamed_into()
     for node in graph.nodes:
         name = node.step.group
         if name is not None and name not in groups:
             groups[name] = TaskGroup(name, prefix_group_id=False, dag=dag)
-        tasks[node.id] = _task(node, dag, groups.get(name) if name else None)
+        if node.id not in streamed:
+            first = graph.node(node.needs[0]) if node.needs and streamed.get(node.needs[0]) == node.id else None
+            firsts[node.id], lasts[node.id] = _tasks(node, dag, groups.get(name) if name else None, first)
+    for pair_first, second in streamed.items():
+        lasts[pair_first] = lasts[second]
     for node in graph.nodes:
-        for need in node.needs:
-            tasks[need].set_downstream(tasks[node.id])
-    return dag
+        if node.id in streamed:
+            continue
+        needs = graph.node(node.needs[0]).needs if node.needs and node.needs[0] in streamed else node.needs
+        for need in needs:
+            lasts[need].set_downstream(firsts[node.id])
+    for node in graph.stateful():
+        task = CommitStateOperator(
+            task_id=f"{node.id}{SUFFIX}",
+            step=node.id,
+            dag=dag,
+            task_display_name=f"{node.step.title or node.id}: keep state",
+            retries=3,
+            # A step that had nothing to do is skipped, which is no reason to read the same again.
+            trigger_rule=TriggerRule.NONE_FAILED,
+        )
+        for end in graph.ends_after(node.id):
+            lasts[end].set_downstream(task)
 
 
-def _task(node: Node, dag: DAG, group: TaskGroup | None) -> BaseOperator:
+def _tasks(node: Node, dag: DAG, group: TaskGroup | None, first: Node | None) -> tuple[BaseOperator, BaseOperator]:
+    """Return the first and the last task of a step: one and the same, but of a step that is cut into batches.
+
+    :param first: the step that is streamed into this one
+    """
+    step, common = node.step, _common(node, dag, group)
+    if isinstance(step, MapStep):
+        task = MapOperator(expression=step.map, **common)
+        return task, task
+    if first is not None:
+        common["inputs"] = list(first.needs)
+        common["trigger_rule"] = _trigger_rule(first)
+        pair = PairOperator(first=_first_of_pair(first), **_connector(step, node), **common)
+        return pair, pair
+    if step.batch is None:
+        connector = ConnectorOperator(**_connector(step, node), **common)
+        return connector, connector
+    split = SplitOperator(
+        task_id=f"{step.id}{SPLIT}",
+        dag=dag,
+        task_group=group,
+        task_display_name=f"{step.title or step.id}: batches",
+        trigger_rule=common.pop("trigger_rule"),
+        inputs=common.pop("inputs"),
+        when=common.pop("when"),
+        size=step.batch.size,
+    )
+    common["max_active_tis_per_dagrun"] = step.batch.parallel
+    # What a mapped task is called and shown as is the same for all of them.
+    mapped: BaseOperator = ConnectorOperator.partial(**_connector(step, node), **common).expand(part=split.output)  # type: ignore[assignment]
+    return split, mapped
+
+
+def _common(node: Node, dag: DAG | None, group: TaskGroup | None) -> dict[str, Any]:
     step, options = node.step, node.options
     common: dict[str, Any] = {
         "task_id": step.id,
-        "dag": dag,
-        "task_group": group,
         "task_display_name": step.title or step.id,
         "doc_md": step.description,
         "doc_yaml": node.text,
@@ -81,24 +162,52 @@ def _task(node: Node, dag: DAG, group: TaskGroup | None) -> BaseOperator:
         "execution_timeout": options["timeout"],
         "pool_slots": options["pool_slots"],
         "priority_weight": options["priority"],
-        # A step with several needs runs when one of them was skipped: it had nothing to say.
-        "trigger_rule": TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if node.needs else TriggerRule.ALL_SUCCESS,
+        "trigger_rule": _trigger_rule(node),
         "inputs": list(node.needs),
         "when": step.when,
         "source": node.text,
     }
+    if dag is not None:
+        common |= {"dag": dag, "task_group": group}
     if options["pool"] is not None:
         common["pool"] = options["pool"]
-    if isinstance(step, MapStep):
-        return MapOperator(expression=step.map, **common)
-    return ConnectorOperator(
-        use=step.use,
-        manifest=node.connector,
-        config=step.with_,
-        connection=step.connection,
-        on_error=step.on_error,
-        **common,
-    )
+    return common
+
+
+def _trigger_rule(node: Node) -> TriggerRule:
+    # A step with several needs runs when one of them was skipped: it had nothing to say.
+    return TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS if node.needs else TriggerRule.ALL_SUCCESS
+
+
+def _connector(step: UseStep, node: Node) -> dict[str, Any]:
+    return {
+        "use": step.use,
+        "manifest": node.connector,
+        "config": step.with_,
+        "connection": step.connection,
+        "on_error": step.on_error,
+        "select": step.select,
+        "sync": step.sync.mode,
+        "cursors": step.sync.cursors,
+        "load": Load(step.load.mode, step.load.table, tuple(step.load.key)),
+        "external_id": step.external_id,
+    }
+
+
+def _first_of_pair(node: Node) -> ConnectorOperator:
+    """Return the operator of a step that is streamed into the next one, which runs it: it belongs to no DAG."""
+    if not isinstance(node.step, UseStep):
+        raise TypeError(f"`{node.id}` cannot be streamed")  # the checks have seen to that
+    return ConnectorOperator(**_connector(node.step, node), **_common(node, None, None))
+
+
+def _params(graph: FlowGraph) -> dict[str, Param]:
+    """Return the run's params: the flow's own, and those by which a run of a flow with state can read otherwise."""
+    params = {name: _param(schema) for name, schema in graph.flow.params.items()}
+    if graph.stateful():
+        for name, schema in SYNC_PARAMS.items():
+            params.setdefault(name, _param(schema))
+    return params
 
 
 def _param(schema: dict[str, Any]) -> Param:

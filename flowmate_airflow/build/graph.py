@@ -63,6 +63,42 @@ class FlowGraph:
         """The flow as it was written."""
         return self.loaded.flow
 
+    def node(self, step: str) -> Node:
+        """Return the node of a step."""
+        return next(node for node in self.nodes if node.id == step)
+
+    def streamed_into(self) -> dict[str, str]:
+        """Return the steps that run in one task with the step they are streamed into, by id."""
+        return {
+            node.needs[0]: node.id
+            for node in self.nodes
+            if isinstance(node.step, UseStep) and node.step.stream and len(node.needs) == 1
+        }
+
+    def stateful(self) -> list[Node]:
+        """Return the steps that remember from run to run how far they read."""
+        return [
+            node
+            for node in self.nodes
+            if isinstance(node.step, UseStep)
+            and node.connector is not None
+            and node.connector.keeps_state(node.step.function)
+        ]
+
+    def ends_after(self, step: str) -> list[str]:
+        """Return the last steps of all that get a step's messages, directly or not: itself, when nobody does."""
+        after: dict[str, list[str]] = {}
+        for node in self.nodes:
+            for need in node.needs:
+                after.setdefault(need, []).append(node.id)
+        waiting, seen = [step], {step}
+        while waiting:
+            for follower in after.get(waiting.pop(), ()):
+                if follower not in seen:
+                    seen.add(follower)
+                    waiting.append(follower)
+        return [node.id for node in self.nodes if node.id in seen and node.id not in after]
+
     def in_order(self) -> list[Node]:
         """Return the nodes so that each comes after what it needs; the file's order where that leaves a choice."""
         waiting = list(self.nodes)

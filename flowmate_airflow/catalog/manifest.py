@@ -120,6 +120,7 @@ class SingerImage(_Model):
     discover: bool = Field(default=True, description="The tap can print a catalog of its streams.")
     state: bool = Field(default=True, description="Knows `--state`.")
     about: bool = Field(default=False, description="Knows `--about --format=json`.")
+    load_method: bool = Field(default=False, description="A target that has the setting `load_method`.")
 
 
 class Manifest(_Model):
@@ -187,6 +188,12 @@ class Manifest(_Model):
             raise ValueError("`limits.read_only` cannot be: FlowMate puts files into the container")
         return self
 
+    def __repr__(self) -> str:
+        # Airflow keeps the text of a mapped task's parameters with the DAG, and schemas are long.
+        return f"Manifest({self.name!r}, {self.version!r})"
+
+    __str__ = __repr__
+
     @property
     def folder(self) -> Path | None:
         """The folder the manifest was read from."""
@@ -195,6 +202,12 @@ class Manifest(_Model):
     def function(self, name: str) -> Function | None:
         """Return the trigger or action of that name."""
         return self.triggers.get(name) or self.actions.get(name)
+
+    def keeps_state(self, name: str) -> bool:
+        """Whether a function remembers from run to run how far it read."""
+        function = self.function(name)
+        reads = self.protocol != "component" and name in self.triggers
+        return function is not None and (function.state or reads)
 
 
 def size_in_bytes(size: str) -> int:

@@ -6,12 +6,11 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import orjson
 
-from flowmate_airflow.auth.credentials import secrets_of
+from flowmate_airflow.auth.credentials import secrets_of, texts_in
 from flowmate_airflow.batches.batch import BatchError, BatchValue, BatchWriter, read_batch
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.batches.storage import Storage
@@ -23,13 +22,17 @@ from flowmate_airflow.cli.engines import Engines
 from flowmate_airflow.cli.runcontext import RunFacts, context_of, environment
 from flowmate_airflow.flows.models import MapStep, UseStep
 from flowmate_airflow.settings import SettingError, int_setting
-from flowmate_airflow.steps.calls import StepRun, make_call
-from flowmate_airflow.steps.connector import run_connector
+from flowmate_airflow.protocols.streams import Load
+from flowmate_airflow.steps.calls import StepCall, StepRun
+from flowmate_airflow.steps.connector import Listener
 from flowmate_airflow.steps.errors import StepError
-from flowmate_airflow.steps.jobs import job_for
-from flowmate_airflow.steps.mapping import map_messages, pick_messages
+from flowmate_airflow.steps.inputs import NOTHING, Input, input_of
+from flowmate_airflow.steps.mapping import map_lines
+from flowmate_airflow.steps.memory import NoMemory
+from flowmate_airflow.steps.session import Place, Reading, Session
 from flowmate_airflow.steps.steplog import Progress
 from flowmate_airflow.steps.templates import render
+from flowmate_airflow.store.errors import StoreError
 
 
 class StepFailed(Exception):
@@ -73,13 +76,13 @@ class LocalRun:
         :raises StepFailed: that step
         """
         for node in self._graph.in_order():
-            batches = [read_batch(self.values[need]) for need in node.needs if need in self.values]
+            batches = [self.values[need] for need in node.needs if need in self.values]
             if node.needs and not batches:
                 self._display.skipped(node.id)
                 continue
-            self.step(node, chain.from_iterable(batches))
+            self.step(node, input_of(batches, node.step.when) if node.needs else NOTHING)
 
-    def step(self, node: Node, messages: Iterable[Message]) -> None:
+    def step(self, node: Node, source: Input) -> None:
         """Run one step. One that gets no messages but needs some is skipped.
 
         :raises StepFailed: it failed
@@ -87,19 +90,14 @@ class LocalRun:
         writer = BatchWriter(Storage(str(self._folder), (node.id,), 1), int_setting("inline_limit"))
         self._display.started(node.id)
         try:
-            if node.needs:
-                picked = pick_messages(node.step.when, messages)
-                first = next(picked, None)
-                if first is None:
-                    self._display.skipped(node.id)
-                    return
-                messages = chain([first], picked)
-            self._work(node, messages, writer)
-            value = writer.finish()
+            if node.needs and source.is_empty():
+                self._display.skipped(node.id)
+                return
+            value = self._work(node, source, writer)
             self.values[node.id] = value
             if self._output is not None:
                 _keep(value, self._output / f"{node.id}.jsonl")
-        except (StepError, BatchError, SettingError, OSError) as error:
+        except (StepError, BatchError, SettingError, StoreError, OSError) as error:
             self._display.failed(node.id)
             text = self._mask(str(error))
             raise StepFailed(text if text.startswith("step `") else f"step `{node.id}`: {text}") from None
@@ -108,45 +106,59 @@ class LocalRun:
                 writer.abort()
         self._display.done(node.id, value["count"], value["errors"])
 
+    def given(self, node: Node, messages: Iterable[Message]) -> Input:
+        """Return messages from elsewhere as a step's input: standard input can be read once, a step may read twice."""
+        writer = BatchWriter(Storage(str(self._folder), (node.id, "input"), 1), int_setting("inline_limit"))
+        for message in messages:
+            writer.write(message)
+        return input_of([writer.finish()], node.step.when)
+
     def log(self, step: str) -> Callable[[int, str], None]:
         """Return where a step's log goes: to the display, with secrets masked."""
         return lambda level, text: self._display.log(step, level, self._mask(text))
 
-    def _work(self, node: Node, messages: Iterable[Message], writer: BatchWriter) -> None:
+    def _work(self, node: Node, source: Input, writer: BatchWriter) -> BatchValue:
         step = node.step
+        if isinstance(step, UseStep) and node.connector is not None:
+            return self._use(step, node.connector, source, writer)
         if isinstance(step, MapStep):
             progress = Progress()
             self._display.progress(node.id, progress)
-            for message in map_messages(step.map, _counted(messages, progress)):
+            for message in map_lines(step.map, _counted(source.read(), progress)):
                 writer.write(message)
                 progress.messages_out += 1
                 self._display.progress(node.id, progress)
-        elif isinstance(step, UseStep) and node.connector is not None:
-            self._use(step, node.connector, messages, writer)
+        return writer.finish()
 
-    def _use(self, step: UseStep, manifest: Manifest, messages: Iterable[Message], writer: BatchWriter) -> None:
+    def _use(self, step: UseStep, manifest: Manifest, source: Input, writer: BatchWriter) -> BatchValue:
         config = render(step.with_, context_of(self._facts), environment())
         account = find_account(step.connection, step.id, step.use) if step.connection else None
         self._mask.secrets.update(secrets_of(account))
         run = StepRun(self._facts.flow_id, self._facts.run_id, step.id)
-        call = make_call(
-            manifest, step.use, run, config=config, account=account, on_error=step.on_error, id_prefix=step.id
-        )
-        job = job_for(
+        call = StepCall(
             manifest,
-            step.function,
-            labels={"flowmate.flow": run.flow, "flowmate.run": run.run_id, "flowmate.step": run.step},
-            runtime=self._engines.name,
+            step.use,
+            run,
+            config,
+            account=account,
+            load=Load(step.load.mode, step.load.table, tuple(step.load.key)),
+            on_error=step.on_error,
+            id_prefix=step.id,
         )
-        run_connector(
-            self._engines.runtime(manifest),
-            job,
+        labels = {"flowmate.flow": run.flow, "flowmate.run": run.run_id, "flowmate.step": run.step}
+        session = Session(
             call,
-            messages,
-            writer,
+            Place(self._engines.runtime(manifest), self._engines.name, labels),
+            NoMemory(),
             self.log(step.id),
-            on_progress=lambda progress: self._display.progress(step.id, progress),
+            reading=Reading(step.select, step.sync.mode, step.sync.cursors),
+            external_id=step.external_id,
+            listener=Listener(
+                progress=lambda progress: self._display.progress(step.id, progress),
+                credentials=lambda changed: self._mask.secrets.update(texts_in(changed)),
+            ),
         )
+        return session.run(source, writer)
 
 
 class LogToDisplay(logging.Handler):
@@ -165,10 +177,10 @@ class LogToDisplay(logging.Handler):
             self._display.log(None, record.levelno, text)
 
 
-def _counted(messages: Iterable[Message], progress: Progress) -> Iterator[Message]:
-    for message in messages:
+def _counted(lines: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    for line in lines:
         progress.messages_in += 1
-        yield message
+        yield line
 
 
 def _keep(value: BatchValue, path: Path) -> None:

@@ -29,6 +29,7 @@ from flowmate_airflow.cli.localrun import LocalRun, LogToDisplay, StepFailed
 from flowmate_airflow.cli.runcontext import RunFacts
 from flowmate_airflow.flows.errors import did_you_mean
 from flowmate_airflow.steps.errors import StepError
+from flowmate_airflow.steps.inputs import NOTHING
 from flowmate_airflow.steps.runtimes import RuntimeName, runtime_name
 
 _PREVIEW_CHARACTERS = 2000
@@ -61,7 +62,7 @@ def _run(
             if node is None:
                 local.run()
             else:
-                local.step(node, read_messages(arguments.input) if arguments.input else ())
+                local.step(node, local.given(node, read_messages(arguments.input)) if arguments.input else NOTHING)
         except StepFailed as error:
             failure = error
         else:

@@ -11,6 +11,7 @@ from flowmate_airflow.flows.errors import Problem, did_you_mean
 from flowmate_airflow.flows.expressions import check_jinja, check_jsonata, is_template, leaves
 from flowmate_airflow.flows.graphchecks import check_graph
 from flowmate_airflow.flows.models import Flow, MapStep, UseStep, effective_needs
+from flowmate_airflow.flows.optionchecks import check_options, check_pairs
 from flowmate_airflow.flows.positions import Path, SourceMap
 from flowmate_airflow.flows.schedules import check_params, check_schedule
 from flowmate_airflow.flows.schemas import violations
@@ -42,11 +43,16 @@ def check_flow(
                     "a `map` step has nothing to map when it comes first", (*path, "map"), "let it follow another step"
                 )
         else:
+            if step.external_id is not None:
+                yield from _check_jsonata(step.external_id, (*path, "external_id"), source)
             yield from _check_use(step, path, first, flow, source, catalog)
         if first and step.when is not None:
             yield source.problem(
                 "`when` picks messages, and a first step gets none", (*path, "when"), "put it on the next step"
             )
+    if len(standing) == len(written):
+        places = {step.id: index for index, step in zip(standing, flow.steps, strict=True)}
+        yield from check_pairs(flow, places, source)
 
 
 def _written(step: Any, key: str) -> Any:
@@ -82,6 +88,7 @@ def _check_use(
     yield from _check_position(step, entry, path, first, source)
     yield from _check_fields(step, function, path, source)
     yield from _check_connection(step, entry, path, source)
+    yield from check_options(step, entry, path, source)
 
 
 def _check_version(step: UseStep, manifest: Manifest, path: Path, source: SourceMap) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from flowmate_airflow.flows.durations import PATTERN, parse_duration
 from flowmate_airflow.flows.errors import shown
+from flowmate_airflow.flows.fieldmaps import FieldMap
 
 FORMAT = 1
 MAX_STEPS = 500
@@ -105,6 +106,47 @@ class StepBase(StepOptions):
     )
 
 
+class SyncOptions(FlowModel):
+    """How a source reads its streams."""
+
+    mode: Literal["incremental", "full"] = Field(
+        default="incremental",
+        description="`incremental` reads only what is new, where a stream can; `full` reads all of it every time.",
+    )
+    cursors: dict[str, str] = Field(
+        default={},
+        description="The field that tells what is new, by stream, where the source leaves the choice.",
+        examples=[{"orders": "updated_at"}],
+    )
+
+
+class LoadOptions(FlowModel):
+    """How a target stores records."""
+
+    mode: Literal["append", "overwrite", "dedup"] | None = Field(
+        default=None,
+        description=(
+            "`append` adds them, `overwrite` replaces what is there, `dedup` keeps one record for each primary key. "
+            "Default: the target's own way."
+        ),
+    )
+    table: Title | None = Field(
+        default=None, description="The table they go to. Default: the stream they came from, else the step's id."
+    )
+    key: list[Annotated[str, Field(min_length=1)]] = Field(
+        default=[], description="The primary key, where the source declared none."
+    )
+
+
+class BatchOptions(FlowModel):
+    """How a step's input is cut into pieces, each for a container of its own."""
+
+    size: Annotated[int, Field(ge=1, le=10_000_000)] = Field(description="How many messages one container gets.")
+    parallel: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=1, description="How many containers may run at once."
+    )
+
+
 class UseStep(StepBase):
     """A step that runs a function of a connector, in a container of its own."""
 
@@ -120,9 +162,40 @@ class UseStep(StepBase):
         alias="with",
         description="The function's fields. Texts are Airflow Jinja, rendered when the step starts.",
     )
-    on_error: Literal["fail", "skip"] = Field(
+    select: FieldMap | None = Field(
+        default=None,
+        description=(
+            "Which tables and fields a source reads: a list of fields, or `*` for all of them, by table. Tables that "
+            "are not named are not read. Default: everything."
+        ),
+        examples=[{"orders": ["id", "total", "customer.email"], "customers": "*"}],
+    )
+    sync: SyncOptions = Field(default=SyncOptions(), description="How a source reads its streams.")
+    load: LoadOptions = Field(default=LoadOptions(), description="How a target stores records.")
+    on_error: Literal["fail", "skip", "dead_letter"] = Field(
         default="fail",
-        description="When one message fails: `fail` the step, or `skip` the message and go on.",
+        description=(
+            "When one message fails: `fail` the step, `skip` the message and go on, or go on and keep it as a "
+            "`dead_letter` with its error, to be replayed."
+        ),
+    )
+    batch: BatchOptions | None = Field(
+        default=None, description="Cut the input into pieces for several containers. Default: one gets all of it."
+    )
+    stream: Literal[True] | None = Field(
+        default=None,
+        description=(
+            "`true` runs this step and the one before as a pair in one task, messages going from container to "
+            "container without being stored."
+        ),
+    )
+    external_id: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description=(
+            "JSONata over a message: its own id. The id that the other system gives for it is kept, and handed to the "
+            "connector as `metadata.remote_id` when the same id comes again, so that a create becomes an update."
+        ),
+        examples=["data.order_number"],
     )
 
     @property

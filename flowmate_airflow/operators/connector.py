@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, get_args
 
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import BaseHook
@@ -13,19 +12,30 @@ from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipExceptio
 from airflow.sdk.execution_time.timeout import timeout
 from airflow.sdk.log import mask_secret
 
-from flowmate_airflow.auth.credentials import Account, account_of, missing_connection, secrets_of
-from flowmate_airflow.batches.batch import BatchValue, BatchWriter
-from flowmate_airflow.batches.message import Message
+from flowmate_airflow.auth.credentials import Account, account_of, missing_connection, secrets_of, texts_in
+from flowmate_airflow.batches.batch import BatchValue, BatchWriter, decoded
 from flowmate_airflow.catalog.catalog import configured_catalog
 from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.flows.fieldmaps import FieldMap
+from flowmate_airflow.operators.replay import ReplayMemory, replay_of
 from flowmate_airflow.operators.runtime import container_runtime
-from flowmate_airflow.operators.step import airflow_failures, batch_writer, input_messages, message_id_prefix
+from flowmate_airflow.operators.step import (
+    airflow_failures,
+    batch_writer,
+    empty_in_replay,
+    message_id_prefix,
+    step_input,
+    tenant_of,
+)
+from flowmate_airflow.protocols.streams import Load, SyncMode
 from flowmate_airflow.runtimes.base import Running, Runtime
-from flowmate_airflow.steps.calls import StepRun, make_call
-from flowmate_airflow.steps.connector import run_connector
+from flowmate_airflow.steps.calls import StepCall, StepRun, Window
+from flowmate_airflow.steps.connector import Listener, OnError
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
-from flowmate_airflow.steps.jobs import job_for
+from flowmate_airflow.steps.inputs import NOTHING, Input, input_of
+from flowmate_airflow.steps.memory import Memory, StoreMemory
 from flowmate_airflow.steps.runtimes import RuntimeName, process_runtime, runtime_name
+from flowmate_airflow.steps.session import Place, Reading, Session
 from flowmate_airflow.steps.templates import render
 
 RENDER_SECONDS = 60
@@ -58,7 +68,13 @@ class ConnectorOperator(DockerOperator):
     :param connection: the conn_id of the Connection with the credentials
     :param inputs: the task ids whose messages it gets, in this order; none for a trigger
     :param when: JSONata; messages for which it is not true are left out
-    :param on_error: when one message fails: `fail` the task, or `skip` the message
+    :param on_error: when one message fails: `fail` the task, `skip` the message, or keep it as a `dead_letter`
+    :param select: which tables and fields a source reads
+    :param sync: whether a source reads only what is new (`incremental`), or all (`full`)
+    :param cursors: the field that tells what is new, by stream
+    :param load: how a target stores records
+    :param external_id: JSONata that gives a message's own id; ids of the other system are kept with it
+    :param part: the batch it gets, instead of those of `inputs`: for tasks that are mapped over batches
     :param manifest: the connector; default: the catalog's of that name
     :param source: the step's YAML, to be shown
     """
@@ -80,7 +96,13 @@ class ConnectorOperator(DockerOperator):
         connection: str | None = None,
         inputs: Sequence[str] = (),
         when: str | None = None,
-        on_error: Literal["fail", "skip"] = "fail",
+        on_error: OnError = "fail",
+        select: FieldMap | None = None,
+        sync: SyncMode = "incremental",
+        cursors: Mapping[str, str] | None = None,
+        load: Load | None = None,
+        external_id: str | None = None,
+        part: Mapping[str, Any] | None = None,
         manifest: Manifest | None = None,
         source: str = "",
         **kwargs: Any,
@@ -91,8 +113,8 @@ class ConnectorOperator(DockerOperator):
             raise ValueError(f"`inputs` is a list of task ids, not a text: write [{inputs!r}]")
         if not isinstance(config, Mapping | None):
             raise ValueError(f"`config` has the function's fields by name, so it cannot be a {type(config).__name__}")
-        if on_error not in ("fail", "skip"):
-            raise ValueError(f"`on_error` is {on_error!r}; it can be 'fail' or 'skip'")
+        if on_error not in get_args(OnError):
+            raise ValueError(f"`on_error` is {on_error!r}; it can be 'fail', 'skip' or 'dead_letter'")
         self.use = use
         self.manifest = manifest or _find_manifest(use)
         if self.manifest.function(self.function) is None:
@@ -105,9 +127,13 @@ class ConnectorOperator(DockerOperator):
         self.inputs = list(inputs)
         self.when = when
         self.on_error = on_error
+        self.reading = Reading(select, sync, dict(cursors or {}))
+        self.load = load or Load()
+        self.external_id = external_id
+        self.part = part
         self.connector = _described(self.manifest, self.function)
         self.source = source
-        self._running: Running | None = None
+        self._running: list[Running] = []
         self._killed = False
         self._render_failure: ConfigFailure | None = None
 
@@ -132,9 +158,11 @@ class ConnectorOperator(DockerOperator):
         """Run the component over the batch and return the value of the new one."""
         writer = batch_writer(context)
         with airflow_failures(writer):
-            messages = input_messages(context, self.inputs, self.when) if self.inputs else iter(())
+            empty = empty_in_replay(context, self.inputs)
+            if empty is not None:
+                return empty
             try:
-                return self._run(context, messages, writer)
+                return self._run(context, self._input(context), writer)
             except StepError as error:
                 if error.exit_code is not None and error.exit_code in self.skip_on_exit_code:
                     raise AirflowSkipException(str(error)) from None
@@ -143,27 +171,79 @@ class ConnectorOperator(DockerOperator):
     def on_kill(self) -> None:
         """End the container; :meth:`execute` then removes it and fails."""
         self._killed = True
-        if self._running is not None:
-            self._running.stop()
+        for running in list(self._running):
+            running.stop()
 
-    def _run(self, context: Any, messages: Iterable[Message], writer: BatchWriter) -> BatchValue:
+    def session(self, context: Any, *, step: str | None = None, memory: Memory | None = None) -> Session:
+        """Return this try of the step, with its component ready to start.
+
+        :param step: the step's id, when it is another one than the task's
+        :param memory: what the step remembers; default: the store's
+        :raises ConfigFailure: its fields, its Connection or its connector do not fit
+        :raises TransientFailure: there is no engine just now
+        """
         if self._render_failure is not None:
             raise ConfigFailure(f"step `{self.task_id}`: {self._render_failure}")
         account = self._account()
-        for secret in secrets_of(account):
-            mask_secret(secret)
+        _mask(secrets_of(account))
         task_instance = context["ti"]
-        run = StepRun(task_instance.dag_id, task_instance.run_id, task_instance.task_id, task_instance.try_number)
-        call = make_call(
+        run = StepRun(
+            task_instance.dag_id,
+            task_instance.run_id,
+            step or task_instance.task_id,
+            task_instance.try_number,
+            tenant_of(context),
+        )
+        call = StepCall(
             self.manifest,
             self.use,
             run,
-            config=self.config,
+            self.config,
             account=account,
+            window=_window(context),
+            load=self.load,
             on_error=self.on_error,
             id_prefix=message_id_prefix(context),
         )
-        labels = {
+        name = runtime_name()
+        place = Place(self._runtime(name), name, self._task_labels(context, run), self.image)
+        self.log.info("Running %s %s (%s)", self.use, self.manifest.version, self.image)
+        return Session(
+            call,
+            place,
+            memory or StoreMemory(run, task_instance.map_index),
+            self._log_line,
+            reading=self.reading,
+            external_id=self.external_id,
+            listener=Listener(start=self._started, credentials=lambda changed: _mask(texts_in(changed))),
+        )
+
+    def _input(self, context: Any) -> Input:
+        if self.part is not None:
+            return input_of([self.part], None)
+        return step_input(context, self.inputs, self.when) if self.inputs else NOTHING
+
+    def _run(self, context: Any, source: Input, writer: BatchWriter) -> BatchValue:
+        replay = replay_of(context)
+        if replay is None or not replay.is_at(context):
+            return self.session(context).run(source, writer)
+        task_instance = context["ti"]
+        run = StepRun(
+            task_instance.dag_id, task_instance.run_id, replay.step, task_instance.try_number, tenant_of(context)
+        )
+        memory = ReplayMemory(run, task_instance.map_index)
+        try:
+            value = self.session(context, memory=memory).run(source, writer)
+        except BaseException:
+            memory.give_up()
+            raise
+        mine = None if self.part is None else {decoded(line)["id"] for line in source.read()}
+        memory.settle(mine)
+        return value
+
+    def _task_labels(self, context: Any, run: StepRun) -> dict[str, str]:
+        task_instance = context["ti"]
+        return {
             **_own_labels(self.labels),
             "flowmate.flow": run.flow,
             "flowmate.run": run.run_id,
@@ -172,17 +252,9 @@ class ConnectorOperator(DockerOperator):
             # Two Airflows on one engine have runs of the same name: a scheduled run is named by its time.
             "flowmate.dag_version": str(getattr(task_instance, "dag_version_id", "")),
         }
-        name = runtime_name()
-        runtime = self._runtime(name)
-        job = job_for(self.manifest, self.function, labels=labels, runtime=name)
-        self.log.info("Running %s %s (%s)", self.use, self.manifest.version, self.image)
-        run_connector(
-            runtime, replace(job, image=self.image), call, messages, writer, self._log_line, on_start=self._started
-        )
-        return writer.finish()
 
     def _started(self, running: Running) -> None:
-        self._running = running
+        self._running.append(running)
         if self._killed:  # the kill came while the container was made
             running.stop()
 
@@ -209,6 +281,22 @@ class ConnectorOperator(DockerOperator):
             return account_of(BaseHook.get_connection(self.connection))
         except AirflowNotFoundException:
             raise missing_connection(self.connection, self.task_id, self.use) from None
+
+
+def _mask(secrets: Iterable[str]) -> None:
+    for secret in secrets:
+        mask_secret(secret)
+
+
+def _window(context: Any) -> Window:
+    """Return what the run's params say about the part of the data that it shall read."""
+    params = context.get("params") or {}
+    start, end = params.get("start_date"), params.get("end_date")
+    return Window(
+        full=params.get("full_sync") is True,
+        start=start if isinstance(start, str) else None,
+        end=end if isinstance(end, str) else None,
+    )
 
 
 def _own_labels(labels: dict[str, str] | list[str] | None) -> dict[str, str]:

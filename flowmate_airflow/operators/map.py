@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from flowmate_airflow.batches.batch import BatchValue
-from flowmate_airflow.operators.step import airflow_failures, batch_writer, input_messages
-from flowmate_airflow.steps.mapping import map_messages
+from flowmate_airflow.operators.step import airflow_failures, batch_writer, empty_in_replay, step_input
+from flowmate_airflow.steps.mapping import map_lines
 
 
 class MapOperator(BaseOperator):
@@ -42,7 +42,10 @@ class MapOperator(BaseOperator):
         """Map the batch and return the new one's value."""
         writer = batch_writer(context)
         with airflow_failures(writer):
-            for message in map_messages(self.expression, input_messages(context, self.inputs, self.when)):
+            empty = empty_in_replay(context, self.inputs)
+            if empty is not None:
+                return empty
+            for message in map_lines(self.expression, step_input(context, self.inputs, self.when).read()):
                 writer.write(message)
             value = writer.finish()
         self.log.info("%s messages made", f"{value['count']:,}")

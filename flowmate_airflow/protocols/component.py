@@ -61,6 +61,7 @@ class ComponentConversation(Conversation):
         self._request = request
         self._launch = launch
         self._checked = False
+        self._remote_id: str | None = None
 
     def launch(self) -> Launch:
         """See :meth:`Conversation.launch`."""
@@ -72,16 +73,32 @@ class ComponentConversation(Conversation):
             yield config_line(self._request)
         for item in items:
             if isinstance(item, bytes):
-                yield b'{"type":"MESSAGE","message":' + item + b"}\n"
+                yield message_line(item)
 
     def take(self, line: bytes) -> Iterable[Event]:
         """See :meth:`Conversation.take`."""
         event = parse_line(line)
-        if isinstance(event, CheckEvent):
+        if isinstance(event, MessageEvent):
+            metadata = event.message.get("metadata")
+            if metadata and isinstance(metadata, dict):
+                given = metadata.get("remote_id") or metadata.get("recordUid")
+                self._remote_id = str(given) if isinstance(given, str | int) else None
+        elif isinstance(event, ResultEvent):
+            return self._results(event, line)
+        elif isinstance(event, CheckEvent):
             self._checked = True
         elif isinstance(event, LogEvent) and self._request.verb == "describe" and line[:1] == b"{":
             return (DescribeEvent(orjson.loads(line)),)  # a manifest, as the SDK prints it
         return (event,)
+
+    def _results(self, event: ResultEvent, line: bytes) -> Iterable[Event]:
+        """Return a result for each id; one that stands alone has the id that its output named."""
+        remote_id, self._remote_id = self._remote_id, None
+        if b'"ids"' in line:
+            ids = orjson.loads(line).get("ids")
+            if ids is not None:
+                return [ResultEvent(str(each)) for each in ids]
+        return (event if event.remote_id is not None else ResultEvent(event.message_id, remote_id),)
 
     def end(self, code: int, files: Mapping[str, bytes]) -> Iterable[Event]:
         """See :meth:`Conversation.end`."""
@@ -113,6 +130,12 @@ def config_line(request: Request) -> bytes:
             each.stream.name: "*" if each.fields is None else sorted(each.fields) for each in request.selected
         }
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def message_line(message: bytes) -> bytes:
+    """Return the stdin line for one input message, which is a line of JSON."""
+    # Put together by hand: a message may be nested as deep as the encoder goes, and this is one level more.
+    return b'{"type":"MESSAGE","message":' + message + b"}\n"
 
 
 def parse_line(line: bytes) -> Event:
@@ -184,10 +207,11 @@ def _progress(value: dict[str, Any]) -> Event:
 
 
 def _result(value: dict[str, Any]) -> Event:
-    if not isinstance(value.get("id"), str | int):
-        raise ProtocolError("a RESULT line of its output needs the `id` of an input message")
+    ids = value.get("ids", [value.get("id")])
+    if not isinstance(ids, list) or not ids or not all(isinstance(each, str | int) for each in ids):
+        raise ProtocolError("a RESULT line of its output needs the `id` of an input message, or several as `ids`")
     remote = value.get("remote_id")
-    return ResultEvent(str(value["id"]), None if remote is None else str(remote))
+    return ResultEvent(str(ids[0]), None if remote is None else str(remote))
 
 
 def _credentials(value: dict[str, Any]) -> Event:

@@ -22,7 +22,7 @@ class MessageEvent:
     """
 
     message: dict[str, Any]
-    line: bytes | None = None
+    line: bytes | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

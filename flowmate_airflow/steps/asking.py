@@ -75,7 +75,7 @@ def ask(
     try:
         with runtime.start(job, conversation.feed(())) as running:
             on_start(running)
-            timer = threading.Timer(seconds, lambda: (late.set(), running.stop()))
+            timer = threading.Timer(seconds, _end, (late, running))
             timer.start()
             try:
                 for stream, line in running.lines():
@@ -109,6 +109,11 @@ def discover(runtime: Runtime, manifest: Manifest, request: Request, **options: 
     if answer.streams is None:
         raise _failure(manifest, answer, conversation_for(manifest, request).failure_type(answer.code))
     return answer
+
+
+def _end(late: threading.Event, running: Running) -> None:
+    late.set()
+    running.stop()
 
 
 def _failure(manifest: Manifest, answer: Answer, kind: str) -> StepError:

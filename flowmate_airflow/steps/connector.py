@@ -69,11 +69,13 @@ class Listener:
     :param start: the running component, so that a kill from outside can stop it
     :param progress: the counts, now and then; None: they go to the log
     :param credentials: what the component changed in its configuration, at once
+    :param result: a message's id and the id that the other system gave for it
     """
 
     start: Callable[[Running], None] = lambda running: None
     progress: OnProgress | None = None
     credentials: Callable[[Mapping[str, Any]], None] = lambda changed: None
+    result: Callable[[str, str], None] = lambda message_id, remote_id: None
 
 
 class ConnectorRun:
@@ -94,7 +96,6 @@ class ConnectorRun:
         self._held: list[tuple[Message, bytes | None, str | None]] = []
         self._held_bytes = 0
         self._line_bytes = 0
-        self._remote_id: str | None = None
         self._running: Running | None = None
         self._handlers: dict[type, Callable[[Any], None]] = {
             MessageEvent: self._write,
@@ -136,6 +137,11 @@ class ConnectorRun:
             self._log.finish()
         self._judge(code, reason)
         return self.outcome
+
+    def stop(self) -> None:
+        """End the component, if it runs."""
+        if self._running is not None:
+            self._running.stop()
 
     def _counted(self, items: Iterable[Item]) -> Iterator[Item]:
         progress = self._log.progress
@@ -205,8 +211,9 @@ class ConnectorRun:
 
     def _take_result(self, event: ResultEvent) -> None:
         self._flush()
-        self.outcome.done[event.message_id] = event.remote_id or self._remote_id
-        self._remote_id = None
+        self.outcome.done.add(event.message_id)
+        if event.remote_id is not None:
+            self._listener.result(event.message_id, event.remote_id)
 
     def _take_state(self, event: StateEvent) -> None:
         self._flush()
@@ -236,9 +243,6 @@ class ConnectorRun:
         if stream is not None:
             progress.streams_out[stream] = progress.streams_out.get(stream, 0) + 1
         message, line = canonical(message, line, f"{call.id_prefix}-{self._number}")
-        if isinstance(metadata, dict):
-            given = metadata.get("remote_id") or metadata.get("recordUid")
-            self._remote_id = str(given) if isinstance(given, str | int) else None
         if not progress.messages_in:
             self._sink.write(message, line, stream)
         else:

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from flowmate_airflow.catalog.manifest import Manifest
-from flowmate_airflow.protocols.airbyte_destination import AirbyteDestination
-from flowmate_airflow.protocols.airbyte_source import AirbyteSource
 from flowmate_airflow.protocols.base import Conversation, Request
-from flowmate_airflow.protocols.component import ComponentConversation
-from flowmate_airflow.protocols.node_image import NodeConversation
-from flowmate_airflow.protocols.singer_tap import SingerTap
-from flowmate_airflow.protocols.singer_target import SingerTarget
 
 
 def conversation_for(manifest: Manifest, request: Request) -> Conversation:
     """Return a new conversation with a component of this connector."""
+    # Imported where they are needed: a task speaks one protocol, and starting it should be quick.
     if manifest.protocol == "singer":
-        return (SingerTap if is_source(manifest) else SingerTarget)(request, manifest.singer)
+        return _singer(manifest, request)
     if manifest.protocol == "airbyte":
-        airbyte: Callable[[Request], Conversation] = AirbyteSource if is_source(manifest) else AirbyteDestination
-        return airbyte(request)
+        return _airbyte(manifest, request)
     if manifest.node is not None:
+        from flowmate_airflow.protocols.node_image import NodeConversation
+
         return NodeConversation(request, manifest.entrypoint)
+    from flowmate_airflow.protocols.component import ComponentConversation
+
     return ComponentConversation(request)
+
+
+def _singer(manifest: Manifest, request: Request) -> Conversation:
+    if is_source(manifest):
+        from flowmate_airflow.protocols.singer_tap import SingerTap
+
+        return SingerTap(request, manifest.singer)
+    from flowmate_airflow.protocols.singer_target import SingerTarget
+
+    return SingerTarget(request, manifest.singer)
+
+
+def _airbyte(manifest: Manifest, request: Request) -> Conversation:
+    if is_source(manifest):
+        from flowmate_airflow.protocols.airbyte_source import AirbyteSource
+
+        return AirbyteSource(request)
+    from flowmate_airflow.protocols.airbyte_destination import AirbyteDestination
+
+    return AirbyteDestination(request)
 
 
 def is_source(manifest: Manifest) -> bool:

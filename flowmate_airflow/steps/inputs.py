@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +34,12 @@ NOTHING = Input(lambda: iter(()))
 """The input of a trigger."""
 
 
-def input_of(values: Iterable[Mapping[str, Any]], when: str | None) -> Input:
+def input_of(values: Iterable[Any], when: str | None) -> Input:
     """Return the messages of some batches, in their order, without those that a condition leaves out.
 
     :param values: the batches' values
     :param when: JSONata over a message
-    :raises BatchError: what is known about the streams cannot be read
+    :raises BatchError: a value is no batch, or what is known about its streams cannot be read
     """
     batches = list(values)
     streams = {stream.name: stream for value in batches for stream in streams_of(value)}

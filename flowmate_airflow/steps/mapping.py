@@ -27,7 +27,7 @@ def map_lines(expression: str, lines: Iterable[bytes]) -> Iterator[Message]:
     compiled = compile_jsonata(expression)
     for line in lines:
         message = decoded(line)
-        result = _evaluate(compiled, message, "map")
+        result = evaluate(compiled, message, "map")
         if isinstance(result, list):
             for number, item in enumerate(result):
                 yield derived(message, item, f".{number}")
@@ -46,7 +46,7 @@ def pick_lines(condition: str | None, lines: Iterable[bytes]) -> Iterator[bytes]
     compiled = compile_jsonata(condition)
     for line in lines:
         message = decoded(line)
-        result = _evaluate(compiled, message, "when")
+        result = evaluate(compiled, message, "when")
         if result is not None and not isinstance(result, bool):
             raise ConfigFailure(
                 f"`when` gave {result!r:.80} for message {message['id']}, not true or false; "
@@ -56,7 +56,12 @@ def pick_lines(condition: str | None, lines: Iterable[bytes]) -> Iterator[bytes]
             yield line
 
 
-def _evaluate(expression: jlens.Expression, message: Message, key: str) -> object:
+def evaluate(expression: jlens.Expression, message: Message, key: str) -> object:
+    """Return what an expression gives for a message, within limits of time and size.
+
+    :param key: the flow's key that has the expression, for the error
+    :raises ConfigFailure: it fails
+    """
     try:
         return expression.evaluate(
             message, timeout=TIMEOUT, max_depth=MAX_DEPTH, max_result_size=MAX_RESULT, max_string_length=MAX_RESULT

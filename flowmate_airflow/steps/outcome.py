@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowmate_airflow.protocols.events import FailureType
+from flowmate_airflow.steps.donelog import DoneLog
 from flowmate_airflow.steps.steplog import Progress
 
 
@@ -29,11 +30,11 @@ class Outcome:
 
     :param state: what it last asked to keep, `None` when `has_state` is false
     :param failures: messages that failed, of a step that goes on without them
-    :param done: ids of the messages it has reported as done, with the ids that the other system gave
+    :param done: ids of the messages it has reported as done
     """
 
     progress: Progress
     state: Any = None
     has_state: bool = False
     failures: list[Failure] = field(default_factory=list)
-    done: dict[str, str | None] = field(default_factory=dict)
+    done: DoneLog = field(default_factory=DoneLog)

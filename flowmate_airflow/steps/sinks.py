@@ -74,6 +74,11 @@ class Pipe(Sink):
         self._error: BaseException | None = None
         self._abandoned = False
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all has been written."""
+        return self._complete
+
     def write(self, message: Message, line: bytes | None, stream: str | None) -> None:
         """See :meth:`Sink.write`.
 

@@ -12,6 +12,8 @@ from flowmate_connector.errors import Ended, NotJson, exit_code
 from flowmate_connector.message import Message
 
 PROGRESS_SECONDS = 0.2
+RESULTS = 200
+"""Messages that are told together to be done."""
 
 
 class Context:
@@ -34,6 +36,8 @@ class Context:
         self._output = output
         self._progress: dict[str, Any] | None = None
         self._progress_at = 0.0
+        self._done: list[str] = []
+        self._failed: str | None = None
         _route_logging(self.logger, output)
 
     def __repr__(self) -> str:
@@ -96,10 +100,32 @@ class Context:
 
     def send_error(self, text: str, failure_type: str, message_id: str | None = None) -> None:
         """Send the event of a failure, of one message or (without an id) of the whole run."""
+        self.flush_done()
         event: dict[str, Any] = {"type": "ERROR", "message": text, "failure_type": failure_type}
         if message_id is not None:
-            event["id"] = message_id
+            event["id"] = self._failed = message_id
         self._output.send(event)
+
+    def done(self, message: Message, remote_id: str | None = None) -> None:
+        """Report that a message has done its work, so that a retry does not send it again.
+
+        :param remote_id: the id that the other system gave
+        """
+        if message.id is None or message.id == self._failed:
+            return
+        if remote_id is not None:
+            self.flush_done()
+            self._output.send({"type": "RESULT", "id": message.id, "remote_id": remote_id})
+            return
+        self._done.append(message.id)
+        if len(self._done) >= RESULTS:
+            self.flush_done()
+
+    def flush_done(self) -> None:
+        """Send which messages are done."""
+        if self._done:
+            self._output.send({"type": "RESULT", "ids": self._done})
+            self._done = []
 
     def emit(self, message: Message) -> None:
         """Send a message to the next step.

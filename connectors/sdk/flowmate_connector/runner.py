@@ -79,13 +79,18 @@ def _run_function(connector: Connector, name: str, channel: Channel) -> None:
         arguments = (context,) if function.kind == "trigger" else (context, _messages(channel))
         for result in _results(function.call(*arguments)):
             context.emit(result if isinstance(result, Message) else Message(result))
+    context.flush_done()
     context.flush_progress()
 
 
 def _process(context: Context, function: Function, message: Message) -> None:
+    remote_id = None
     try:
         for result in _results(function.call(context, message)):
-            context.emit(result if isinstance(result, Message) else message.reply(result))
+            reply = result if isinstance(result, Message) else message.reply(result)
+            remote_id = reply.metadata.get("remote_id") if isinstance(result, Message) else None
+            context.emit(reply)
+        context.done(message, None if remote_id is None else str(remote_id))
     except ConfigError as error:
         context.send_error(error.text, error.failure_type, message.id)
         raise Ended(exit_code(error.failure_type)) from None

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from flowmate_airflow.protocols.base import Request
 from flowmate_airflow.protocols.component import config_line, message_line, parse_line
 from flowmate_airflow.protocols.events import (
     ErrorEvent,
@@ -86,8 +87,12 @@ def feed(
     context = {"flow": "f", "step": "s", "run_id": "r", "try_number": 1}
     if on_error is not None:
         context["on_error"] = on_error
-    lines = [config_line(config or {}, credentials or {}, state, context)]
-    lines += [message_line({"id": str(number), "data": data}) for number, data in enumerate(messages, start=1)]
+    request = Request(config=config or {}, credentials=credentials or {}, state=state, context=context)
+    lines = [config_line(request)]
+    lines += [
+        message_line(json.dumps({"id": str(number), "data": data}).encode())
+        for number, data in enumerate(messages, start=1)
+    ]
     return b"".join(lines)
 
 

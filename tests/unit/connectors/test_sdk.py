@@ -15,7 +15,7 @@ import pytest
 from connector_process import PYTHON, Outcome, environment, feed, run_process
 
 from flowmate_airflow.protocols.component import parse_line
-from flowmate_airflow.protocols.events import LogEvent, MessageEvent
+from flowmate_airflow.protocols.events import LogEvent, MessageEvent, ResultEvent
 
 Author = Callable[[str], Path]
 
@@ -153,7 +153,7 @@ def noisy(ctx, message):
     return message.data
 """)
     done = run(path, "run", "noisy", messages=[1, 2])
-    assert [event for event in done.events if not isinstance(event, LogEvent)] == [
+    assert [event for event in done.events if not isinstance(event, LogEvent | ResultEvent)] == [
         MessageEvent({"data": 1, "id": "1"}),
         MessageEvent({"data": 2, "id": "2"}),
     ]

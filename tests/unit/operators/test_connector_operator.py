@@ -70,6 +70,9 @@ class Script(Runtime, Running):
     def explain_exit(self) -> str | None:
         return "it was stopped" if self.stopped else None
 
+    def read_back(self) -> dict[str, bytes]:
+        return {}
+
     def stop_feeding(self) -> None:
         pass
 
@@ -253,7 +256,7 @@ def test_parameters_that_would_do_nothing_are_refused(name: str) -> None:
     [
         ({"inputs": "orders"}, r"\['orders'\]"),
         ({"config": [1]}, "`config`.*list"),
-        ({"on_error": "skipp"}, "'fail' or 'skip'"),
+        ({"on_error": "skipp"}, "'fail', 'skip' or 'dead_letter'"),
         ({"use": "acme/nope"}, "no function `nope`"),
         ({"use": "acme"}, "no function ``"),
         ({"use": "no_such/get", "manifest": None}, "no connector `no_such`"),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowmate_airflow.protocols.base import Request
 from flowmate_airflow.protocols.component import config_line, failure_type_of_exit, message_line, parse_line
 from flowmate_airflow.protocols.events import (
     ErrorEvent,
@@ -54,7 +55,7 @@ def test_any_object_is_an_event_or_a_protocol_error(kind: str, value: dict[str, 
 @given(st.dictionaries(_TEXT, _JSON), _JSON)
 def test_a_message_arrives_as_it_was_sent(rest: dict[str, Any], data: Any) -> None:
     message = {**rest, "data": data}
-    line = message_line(message)
+    line = message_line(orjson.dumps(message))
     assert line.count(b"\n") == 1
     assert parse_line(line.rstrip(b"\n")) == MessageEvent(message)
 
@@ -112,7 +113,7 @@ def test_events_have_their_parts() -> None:
 
 
 def test_the_config_line_is_one_line() -> None:
-    line = config_line({"a": "x\ny"}, {"key": "k\nl"}, None, {"step": "s"})
+    line = config_line(Request(config={"a": "x\ny"}, credentials={"key": "k\nl"}, context={"step": "s"}))
     assert line.count(b"\n") == 1
     assert orjson.loads(line)["credentials"] == {"key": "k\nl"}
 

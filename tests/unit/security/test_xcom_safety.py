@@ -98,6 +98,6 @@ def test_what_a_batch_holds_can_be_fed_to_the_next_component(tmp_path: Path) -> 
     """The deepest message that is accepted is one level deeper in the line that hands it on."""
     deepest = _nested(252)
     (message,) = read_batch(_value(tmp_path, {"id": "1", "data": deepest}))
-    assert parse_line(message_line(message).rstrip(b"\n")) == MessageEvent({"id": "1", "data": deepest})
+    assert parse_line(message_line(orjson.dumps(message)).rstrip(b"\n")) == MessageEvent({"id": "1", "data": deepest})
     with pytest.raises(BatchError, match="message 2 is not JSON: Recursion limit"):
         _value(tmp_path, {"id": "2", "data": _nested(300)})

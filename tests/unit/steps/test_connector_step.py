@@ -16,9 +16,12 @@ import pytest
 
 from flowmate_airflow.batches.batch import BatchError, BatchWriter, StorageFailure, read_batch
 from flowmate_airflow.batches.storage import Storage
+from flowmate_airflow.protocols.base import Request
+from flowmate_airflow.protocols.component import ComponentConversation
 from flowmate_airflow.runtimes.base import Job, Running, Runtime, RuntimeFailure, Stream
-from flowmate_airflow.steps.connector import Call, run_connector
+from flowmate_airflow.steps.connector import Call, ConnectorRun, OnError
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
+from flowmate_airflow.steps.sinks import BatchSink
 from flowmate_airflow.steps.steplog import MAX_FAILURE, MAX_LINE, Progress
 
 
@@ -57,8 +60,15 @@ class Script(Runtime, Running):
     def stop_feeding(self) -> None:
         self.feeding_stopped += 1
 
+    def read_back(self) -> dict[str, bytes]:
+        return {}
+
     def stop(self) -> None:
         pass
+
+
+def json_line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode()
 
 
 class Step:
@@ -68,10 +78,11 @@ class Step:
         self.log: list[tuple[int, str]] = []
         self.writer = BatchWriter(Storage(str(folder), ("f", "r", "s", "-1"), 1), limit)
 
-    def run(self, runtime: Runtime, *messages: dict[str, Any], skip_errors: bool = False) -> Progress:
-        call = Call("s", "acme/get", {}, skip_errors=skip_errors)
+    def run(self, runtime: Runtime, *messages: dict[str, Any], on_error: OnError = "fail") -> Progress:
+        call = Call("s", "acme/get", Request(), on_error=on_error)
         log = lambda level, text: self.log.append((level, text))  # noqa: E731
-        return run_connector(runtime, Job("acme:1", ()), call, messages, self.writer, log)
+        run = ConnectorRun(ComponentConversation(call.request), call, BatchSink(self.writer), log, Job("acme:1", ()))
+        return run.run(runtime, map(json_line, messages)).progress
 
     def run_whole(self, runtime: Runtime) -> None:
         self.run(runtime)
@@ -101,11 +112,11 @@ FLOODS = {
 
 @pytest.mark.parametrize("line", FLOODS.values(), ids=FLOODS.keys())
 def test_a_flood_of_events_takes_no_memory_and_little_log(step: Step, line: bytes) -> None:
-    step.run(Script(line for _ in range(1000)), skip_errors=True)  # what is made once is made
+    step.run(Script(line for _ in range(1000)), on_error="skip")  # what is made once is made
     step.log.clear()
     tracemalloc.start()
     try:
-        step.run(Script(line for _ in range(20_000)), skip_errors=True)
+        step.run(Script(line for _ in range(20_000)), on_error="skip")
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -133,7 +144,7 @@ def test_an_event_of_the_largest_size_makes_no_such_text(step: Step, size: int) 
         Script(
             _event("ERROR", id=huge, message=huge), _event("PROGRESS", done=1, text=huge), _event("STATE", state=huge)
         ),
-        skip_errors=True,
+        on_error="skip",
     )
     assert len(str(progress)) < 1000
     assert max(len(text) for _, text in step.log) < 2 * MAX_LINE
@@ -209,7 +220,7 @@ def test_odd_messages_are_messages(step: Step, message: dict[str, Any], expected
 def test_an_error_without_an_id_fails_a_step_that_ends_well(step: Step) -> None:
     with pytest.raises(TransientFailure, match="all is lost"):
         step.run(
-            Script(_event("ERROR", message="all is lost"), _event("MESSAGE", message={"data": 1})), skip_errors=True
+            Script(_event("ERROR", message="all is lost"), _event("MESSAGE", message={"data": 1})), on_error="skip"
         )
 
 

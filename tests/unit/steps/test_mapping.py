@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from flowmate_airflow.steps import mapping
 from flowmate_airflow.steps.errors import ConfigFailure
-from flowmate_airflow.steps.mapping import map_messages, pick_messages
+from flowmate_airflow.steps.mapping import map_lines, pick_lines
 
 MESSAGE: dict[str, Any] = {
     "id": "m",
@@ -19,7 +20,7 @@ MESSAGE: dict[str, Any] = {
 
 def _mapped(expression: str, data: Any = None) -> list[tuple[str, Any]]:
     message = {**MESSAGE, "data": data} if data is not None else MESSAGE
-    return [(made["id"], made["data"]) for made in map_messages(expression, [message])]
+    return [(made["id"], made["data"]) for made in map_lines(expression, [orjson.dumps(message)])]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_results_become_messages(expression: str, made: list[Any]) -> None:
 
 
 def test_the_rest_of_the_message_stays() -> None:
-    assert [made["metadata"] for made in map_messages("data.list", [MESSAGE])] == [{"s": 1}, {"s": 1}]
+    assert [made["metadata"] for made in map_lines("data.list", [orjson.dumps(MESSAGE)])] == [{"s": 1}, {"s": 1}]
 
 
 @pytest.mark.parametrize(
@@ -73,13 +74,13 @@ def test_expressions_are_bounded(monkeypatch: pytest.MonkeyPatch, expression: st
 
 
 def test_when_picks() -> None:
-    messages = [{"id": str(n), "data": {"n": n} if n != 3 else {}} for n in range(5)]
-    assert [message["id"] for message in pick_messages("data.n > 1", messages)] == ["2", "4"]
-    assert list(pick_messages(None, messages)) == messages
-    assert list(pick_messages("data.missing", messages)) == []
+    lines = [orjson.dumps({"id": str(n), "data": {"n": n} if n != 3 else {}}) for n in range(5)]
+    assert list(pick_lines("data.n > 1", lines)) == [lines[2], lines[4]]
+    assert list(pick_lines(None, lines)) == lines
+    assert list(pick_lines("data.missing", lines)) == []
 
 
 @pytest.mark.parametrize("condition", ["data.n", '"yes"', "[true]", "{}"])
 def test_when_is_true_or_false(condition: str) -> None:
     with pytest.raises(ConfigFailure, match="not true or false"):
-        list(pick_messages(condition, [{"id": "1", "data": {"n": 1}}]))
+        list(pick_lines(condition, [b'{"id":"1","data":{"n":1}}']))

@@ -1,0 +1,51 @@
+"""The operator of a streamed pair: two connector steps in one task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowmate_airflow.batches.batch import BatchValue, BatchWriter
+from flowmate_airflow.operators.connector import ConnectorOperator
+from flowmate_airflow.operators.replay import replay_of
+from flowmate_airflow.operators.step import step_input
+from flowmate_airflow.steps.inputs import NOTHING, Input
+from flowmate_airflow.steps.pairs import Pair
+
+
+class PairOperator(ConnectorOperator):
+    """Run two connector steps at once, the messages of the first going straight into the second.
+
+    Takes the parameters of :class:`ConnectorOperator` for the second step.
+
+    :param first: the first step, an operator of no DAG
+    """
+
+    def __init__(self, *, first: ConnectorOperator, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.first = first
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Render the fields of both steps."""
+        environment = jinja_env or self.get_template_env()
+        self.first.render_template_fields(context, environment)
+        super().render_template_fields(context, environment)
+
+    def on_kill(self) -> None:
+        """End both containers."""
+        self.first.on_kill()
+        super().on_kill()
+
+    def _input(self, context: Any) -> Input:
+        replay = replay_of(context)
+        if replay is not None and replay.is_at(context):
+            return replay.letters(context)
+        return step_input(context, self.first.inputs, self.first.when) if self.first.inputs else NOTHING
+
+    def _run(self, context: Any, source: Input, writer: BatchWriter) -> BatchValue:
+        replay = replay_of(context)
+        if replay is not None and replay.is_at(context):
+            return super()._run(context, source, writer)  # the letters are the second step's; the first has no part
+        first = self.first.session(context, step=self.first.task_id)
+        second = self.session(context)
+        pair = Pair(first, second, when=self.when, keep_input=self.on_error == "dead_letter")
+        return pair.run(writer, source)

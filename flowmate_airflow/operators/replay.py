@@ -1,0 +1,105 @@
+"""Replays: a run that gives a step its dead letters again, and goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from flowmate_airflow.steps.calls import StepRun
+from flowmate_airflow.steps.inputs import Input
+from flowmate_airflow.steps.memory import StoreMemory
+from flowmate_airflow.store.deadletters import DeadLetter, find
+from flowmate_airflow.store.replays import NewFailure, claim, claim_waiting, release, settled
+from flowmate_airflow.store.store import open_store
+
+KEY = "flowmate_replay"
+"""The key of a run's conf that makes it a replay: `{"step": …, "letters": [ids] or null for all of the step}`."""
+
+SPLIT = ".batches"
+"""What follows a step's id in the id of the task that cuts its input into batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a run's conf says about a replay."""
+
+    step: str
+    ids: tuple[int, ...] | None
+
+    def is_at(self, context: Any) -> bool:
+        """Whether the running task is the one whose dead letters are replayed, or cuts them into batches."""
+        return str(context["ti"].task_id).removesuffix(SPLIT) == self.step
+
+    def letters(self, context: Any) -> Input:
+        """Return the messages of the dead letters, which this run has now for itself.
+
+        :raises AirflowSkipException: there is none
+        """
+        store, flow, run_id = open_store(), context["ti"].dag_id, context["ti"].run_id
+        if self.ids is None:
+            count = claim_waiting(store, flow, self.step, run_id)
+        else:
+            count = len(claim(store, self.ids, run_id))
+        if not count:
+            raise AirflowSkipException(f"there are no dead letters of `{self.step}` to replay")
+
+        def read() -> Iterator[bytes]:
+            for letter in find(store, flow, self.step, claimed_by=run_id):
+                yield orjson.dumps(letter.message)
+
+        return Input(read)
+
+
+class ReplayMemory(StoreMemory):
+    """The memory of a step whose dead letters are replayed: those that fail again stay the letters they were."""
+
+    def __init__(self, run: StepRun, map_index: int) -> None:
+        super().__init__(run, map_index)
+        self._failed: dict[str, DeadLetter] = {}
+
+    def keep_letters(self, letters: Iterable[DeadLetter]) -> None:
+        """See :meth:`Memory.keep_letters`."""
+        self._failed = {letter.message_id: letter for letter in letters}
+
+    def settle(self, message_ids: set[str] | None) -> None:
+        """Remove the letters that succeeded, and let those wait that failed again.
+
+        :param message_ids: the messages that this task had; None: all of the replay
+        """
+        run = self._run
+        done, failed = [], []
+        for letter in find(self._store, run.flow, run.step, claimed_by=run.run_id):
+            if message_ids is not None and letter.message_id not in message_ids:
+                continue
+            again = self._failed.get(letter.message_id)
+            if again is None:
+                done.append(letter.id)
+            else:
+                failed.append(NewFailure(letter.id, again.error, again.failure_type))
+        settled(self._store, run.run_id, done, failed)
+
+    def give_up(self) -> None:
+        """Let the letters wait for another replay."""
+        release(self._store, self._run.run_id, self._run.flow)
+
+
+def replay_of(context: Any) -> Replay | None:
+    """Return what the run replays, None for an ordinary run.
+
+    :raises AirflowFailException: the run's conf says it in a form that is none
+    """
+    dag_run = context.get("dag_run")
+    conf = getattr(dag_run, "conf", None)
+    asked = conf.get(KEY) if isinstance(conf, Mapping) else None
+    if asked is None:
+        return None
+    step = asked.get("step") if isinstance(asked, Mapping) else None
+    ids = asked.get("letters") if isinstance(asked, Mapping) else None
+    good_ids = ids is None or (isinstance(ids, list) and all(type(each) is int for each in ids))
+    if not isinstance(step, str) or not good_ids:
+        raise AirflowFailException(f"conf `{KEY}` must be an object with `step` and `letters` (a list of ids, or null)")
+    return Replay(step, None if ids is None else tuple(ids))

@@ -1,0 +1,273 @@
+"""One try of a connector step with all that is around its component: what it remembers, selects, keeps and hands on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from flowmate_airflow.batches.batch import BatchValue, BatchWriter, decoded, read_batch
+from flowmate_airflow.batches.message import Message
+from flowmate_airflow.flows.fieldmaps import FieldMap
+from flowmate_airflow.protocols.base import Conversation, Item
+from flowmate_airflow.protocols.streams import SelectedStream, Stream, SyncMode
+from flowmate_airflow.runtimes.base import Job, Runtime
+from flowmate_airflow.steps.asking import discover
+from flowmate_airflow.steps.calls import StepCall, function_name
+from flowmate_airflow.steps.connector import Call, ConnectorRun, Listener
+from flowmate_airflow.steps.conversations import conversation_for, has_streams
+from flowmate_airflow.steps.errors import ConfigFailure, TransientFailure
+from flowmate_airflow.steps.idlinks import IdLinks
+from flowmate_airflow.steps.inputs import Input
+from flowmate_airflow.steps.jobs import job_for
+from flowmate_airflow.steps.letters import letters_of
+from flowmate_airflow.steps.memory import Memory
+from flowmate_airflow.steps.outcome import Outcome
+from flowmate_airflow.steps.runtimes import RuntimeName
+from flowmate_airflow.steps.selection import select_streams
+from flowmate_airflow.steps.sinks import BatchSink, Sink
+from flowmate_airflow.steps.steplog import Log
+from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.store.links import LinkScope
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a step's component runs.
+
+    :param labels: as :class:`Job` has them
+    :param image: instead of the manifest's
+    """
+
+    runtime: Runtime
+    name: RuntimeName
+    labels: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a source is to read, as the flow says it."""
+
+    select: FieldMap | None = None
+    mode: SyncMode = "incremental"
+    cursors: Mapping[str, str] = field(default_factory=dict)
+
+
+class Session:
+    """One try of one connector step.
+
+    :param step: what the flow says, rendered; its state and changed credentials are added from the memory
+    :param external_id: JSONata that gives a message's own id
+    :param log: where the component's log goes
+    """
+
+    def __init__(
+        self,
+        step: StepCall,
+        place: Place,
+        memory: Memory,
+        log: Log,
+        *,
+        reading: Reading | None = None,
+        external_id: str | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self._place = place
+        self._memory = memory
+        self._log = log
+        self._reading = reading or Reading()
+        self._given = listener or Listener()
+        self._step = self._with_memory(step)
+        self._links = self._id_links(external_id)
+        self._listener = replace(self._given, credentials=self._keep_credentials, result=self._note_result)
+        self.outcome: Outcome | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where the component runs."""
+        return self._place.runtime
+
+    @property
+    def passes_state_on(self) -> bool:
+        """Whether the component tells, as its own state, how far it has stored what came before the states it got."""
+        return self._step.manifest.protocol != "component"
+
+    def run(self, source: Input, writer: BatchWriter) -> BatchValue:
+        """Run the component over its input and return the batch it makes.
+
+        :raises ConfigFailure: the step failed and would fail again
+        :raises TransientFailure: the step failed; a retry may heal it
+        """
+        done, partial = self._remembered(self._memory.tried)
+        for message in read_batch(partial) if partial is not None else ():
+            writer.write(message)
+        if done:
+            self._log(logging.INFO, f"{len(done):,} messages were done by an earlier try and are not sent again")
+        items = self.items(_without(_items(source), done))
+        run = self.prepare(BatchSink(writer), source)
+        try:
+            self.outcome = run.run(self._place.runtime, items, number_from=writer.count)
+            self.finish(run.outcome, source)
+        except BaseException:
+            self._keep_tried(run.outcome, writer)
+            raise
+        writer.errors = run.outcome.progress.errors
+        value = writer.finish()
+        self._memory.forget_tried()
+        return value
+
+    def prepare(self, sink: Sink, source: Input) -> ConnectorRun:
+        """Return the run of the component, ready to start.
+
+        :param source: its input, of which only the streams are looked at, unless the protocol must know all of them
+        """
+        request = self._step.request(self._selected(), self._incoming(source))
+        conversation = conversation_for(self._step.manifest, request)
+        return self._run(conversation, self._step.call(request), sink)
+
+    def items(self, items: Iterable[Item]) -> Iterable[Item]:
+        """Return the items as the component gets them, with the ids that the other system gave."""
+        return items if self._links is None else self._links.hand_over(items)
+
+    def finish(self, outcome: Outcome, source: Input, *, acknowledged: Any = None) -> None:
+        """Keep what the step shall remember now that its component has succeeded.
+
+        :param acknowledged: the state up to which the next component has stored all, for a streamed pair
+        """
+        if self._links is not None:
+            self._remembered(self._links.flush)
+        if outcome.failures:
+            letters = letters_of(outcome.failures, source, self._step.run, self._external_id)
+            self._remembered(lambda: self._memory.keep_letters(letters))
+            self._log(logging.WARNING, f"{len(outcome.failures):,} failed messages are kept as dead letters")
+        state = outcome.state if acknowledged is None else acknowledged
+        if outcome.has_state and not self._step.window.is_override:
+            if not self._step.manifest.keeps_state(function_name(self._step.use)):
+                self._log(
+                    logging.WARNING,
+                    f"the state that {self._step.use} gave is not kept: its manifest does not say `state: true`",
+                )
+                return
+            self._remembered(lambda: self._memory.keep_state(state))
+
+    def _run(self, conversation: Conversation, call: Call, sink: Sink) -> ConnectorRun:
+        run = ConnectorRun(conversation, call, sink, self._log, self._job(conversation), self._listener)
+        return run
+
+    def _job(self, conversation: Conversation) -> Job:
+        place = self._place
+        job = job_for(self._step.manifest, conversation.launch(), labels=place.labels, runtime=place.name)
+        return job if place.image is None else replace(job, image=place.image)
+
+    def _with_memory(self, step: StepCall) -> StepCall:
+        changed: dict[str, Any] = {}
+        if step.account is not None and _may_change_credentials(step):
+            account = step.account
+            changed = self._remembered(lambda: self._memory.changed_credentials(account, step.manifest.name))
+            self._given.credentials(changed)
+        state = None
+        if step.manifest.keeps_state(function_name(step.use)) and not step.window.is_override:
+            state = self._remembered(self._memory.state)  # also for a full sync: it must notice a reset meanwhile
+        return replace(step, changed=changed, state=state)
+
+    def _selected(self) -> list[SelectedStream] | None:
+        step, reading = self._step, self._reading
+        if not has_streams(step.manifest):
+            if reading.select is None:
+                return None
+            return select_streams(reading.select, None, mode=reading.mode, cursors=reading.cursors)
+        return select_streams(reading.select, self._streams(), mode=reading.mode, cursors=reading.cursors)
+
+    def _streams(self) -> list[Stream]:
+        """Return the source's streams: as it said when it was last asked, else it is asked now."""
+        from flowmate_airflow.steps.catalogs import catalog_digest, streams_from_json, streams_to_json
+
+        step = self._step
+        manifest, account = step.manifest, step.account
+        conn_id = "" if account is None else account.conn_id
+        digest = catalog_digest(manifest, step.config)
+        known = self._remembered(lambda: self._memory.catalog(manifest.name, conn_id, digest))
+        if known is not None:
+            return streams_from_json(known)
+        self._log(logging.INFO, f"asking {manifest.name} which streams it has")
+        answer = discover(
+            self._place.runtime,
+            manifest,
+            step.request(verb="discover"),
+            runtime_name=self._place.name,
+            log=self._log,
+            labels=self._place.labels,
+            on_start=self._listener.start,
+        )
+        if answer.changed:
+            self._keep_credentials(answer.changed)
+        streams = list(answer.streams or ())
+        self._remembered(lambda: self._memory.keep_catalog(manifest.name, conn_id, digest, streams_to_json(streams)))
+        return streams
+
+    def _incoming(self, source: Input) -> tuple[Stream, ...]:
+        return tuple(source.streams)
+
+    def _id_links(self, expression: str | None) -> IdLinks | None:
+        if expression is None:
+            return None
+        step = self._step
+        conn_id = "" if step.account is None else step.account.conn_id
+        return IdLinks(expression, self._memory, LinkScope(step.manifest.name, conn_id, tenant=step.run.tenant))
+
+    def _external_id(self, message: Message) -> str | None:
+        if self._links is not None:
+            return self._links.external_id(message)
+        data = message.get("data")
+        value = data.get("externalId") if isinstance(data, dict) else None
+        return None if value is None else str(value)
+
+    def _note_result(self, message_id: str, remote_id: str) -> None:
+        if self._links is not None:
+            self._links.note(message_id, remote_id)
+
+    def _keep_credentials(self, changed: Mapping[str, Any]) -> None:
+        step = self._step
+        self._given.credentials(changed)
+        if step.account is None:
+            self._log(logging.WARNING, "changed credentials are not kept: the step has no connection")
+            return
+        account = step.account
+        self._remembered(lambda: self._memory.keep_credentials(account, step.manifest.name, changed))
+        self._log(logging.INFO, f"the connector changed {', '.join(sorted(changed))}; the new values are kept")
+
+    def _keep_tried(self, outcome: Outcome, writer: BatchWriter) -> None:
+        if not outcome.done.count:
+            return
+        try:
+            if self._links is not None:
+                self._links.flush()
+            value = writer.finish()
+            self._memory.keep_tried(outcome.done, value)
+            writer.keep()
+        except (StoreError, OSError) as error:
+            self._log(logging.WARNING, f"the next try sends all messages again: {error}")
+
+    def _remembered(self, do: Any) -> Any:
+        try:
+            return do()
+        except StoreError as error:
+            failure = TransientFailure if error.transient else ConfigFailure
+            raise failure(f"step `{self._step.run.step}`: {error}") from None
+
+
+def _may_change_credentials(step: StepCall) -> bool:
+    return step.manifest.protocol != "component" or step.manifest.node is not None
+
+
+def _items(source: Input) -> Iterator[Item]:
+    yield from source.streams
+    yield from source.read()
+
+
+def _without(items: Iterable[Item], done: set[str]) -> Iterable[Item]:
+    if not done:
+        return items
+    return (item for item in items if not isinstance(item, bytes) or decoded(item)["id"] not in done)
