@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from node_runs import Component, node_binary
+from node_service import Answer, Service
 
 HERE = Path(__file__).parent
 CACHE = Path(__file__).resolve().parents[4] / ".tools" / "npm"
@@ -80,3 +81,17 @@ def on_sdk(tmp_path: Path, npm: Callable[[str], Path]) -> Callable[[str], Compon
         return Component(folder)
 
     return lay_out
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answer], Service]]:
+    """Starts a web service with the given answers."""
+    started: list[Service] = []
+
+    def start(answer: Answer) -> Service:
+        started.append(Service(answer))
+        return started[-1]
+
+    yield start
+    for service in started:
+        service.close()

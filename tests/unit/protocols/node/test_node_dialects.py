@@ -114,7 +114,8 @@ def test_the_step_can_insist_on_a_dialect(component: Component) -> None:
 @pytest.mark.parametrize("sdk", [FERRYMAN, SAILOR])
 def test_body_and_data_mean_the_same_in_what_is_emitted(component: Component, sdk: str) -> None:
     component.sdk(sdk, "2.0.0").action(
-        "this.emit('data', {body: {n: 1}}); this.emit('data', {data: {n: 2}}); this.emit('data', {data: {n: 3}, body: 0});"
+        "this.emit('data', {body: {n: 1}}); this.emit('data', {data: {n: 2}});"
+        "this.emit('data', {data: {n: 3}, body: 0});"
         "this.emit('data', {metadata: {only: true}});"
     )
     assert component.run("act", [1]).data == [{"n": 1}, {"n": 2}, {"n": 3}, {}]

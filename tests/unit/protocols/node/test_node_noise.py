@@ -20,7 +20,7 @@ SPOOF = '{"type":"MESSAGE","message":{"data":"spoof"}}'
         "require('fs').writeSync(1, Buffer.from('..' + line + '\\n'), 2);",
         "await new Promise((r) => require('fs').write(1, line + '\\n', r));",
         "console._stdout.write(line + '\\n');",
-        "require('stream').Readable.from ? require('stream').Readable.from([line]).pipe(process.stdout) : console.log(line);",
+        "const s = new (require('stream').PassThrough)(); s.pipe(process.stdout); s.end(line);",
         "process.stdout.write(line);",
     ],
 )

@@ -144,8 +144,9 @@ def test_work_nobody_waits_for_is_waited_for_although_something_stays_open(compo
 
 def test_a_rebound_is_tried_again_after_the_other_messages(component: Component) -> None:
     component.action(
-        "if (msg.data === 'busy' && (headers.reboundIteration || 0) < 2) { this.emit('rebound', 'locked'); return null; }"
-        "return {data: [msg.data, headers.reboundIteration || 0, headers.reboundReason || null]};"
+        "const again = headers.reboundIteration || 0;"
+        "if (msg.data === 'busy' && again < 2) { this.emit('rebound', 'locked'); return null; }"
+        "return {data: [msg.data, again, headers.reboundReason || null]};"
     )
     ran = component.run("act", ["busy", "free"], settings={"rebound_initial": 0.01})
     assert ran.data == [["free", 0, None], ["busy", 2, "locked"]]

@@ -15,10 +15,9 @@ def test_describe_needs_no_input_and_tells_everything(component: Component) -> N
     component.file("lib/schemas/in.json", json.dumps(schema)).file("verifyCredentials.js", "").file(
         "logo.svg", "<svg/>"
     )
-    component.file(
-        "package.json",
-        '{"name": "crm", "version": "3.1.0", "engines": {"node": "18"}, "dependencies": {"elasticio-sailor-nodejs": "2.7.1"}}',
-    )
+    package: dict[str, Any] = {"name": "crm", "version": "3.1.0", "engines": {"node": "18"}}
+    package["dependencies"] = {"elasticio-sailor-nodejs": "2.7.1"}
+    component.file("package.json", json.dumps(package))
     component.action("", "save", metadata={"in": "./lib/schemas/in.json", "out": {"type": "object"}})
     component.action("", "load", metadata={"in": "./lib/schemas/none.json"}).trigger("")
     ran = run_runner(component.folder, "describe")
@@ -146,7 +145,8 @@ def test_keys_that_a_model_renews_are_told(component: Component) -> None:
 
 def test_lookup_runs_a_trigger_and_remembers_nothing(component: Component) -> None:
     component.trigger(
-        "this.emit('snapshot', {n: 1}); return {data: {skip: tokenData.nodeSettings.skipSnapshot, since: snapshot.since}};"
+        "this.emit('snapshot', {n: 1});"
+        "return {data: {skip: tokenData.nodeSettings.skipSnapshot, since: snapshot.since}};"
     )
     ran = component.verb("lookup", "pull", state={"since": 1})
     assert ran.data == [{"skip": True, "since": 1}]
