@@ -40,7 +40,7 @@ def _waiting(store: Store, arguments: Namespace) -> dict[str, list[int] | None]:
     steps = [each.step for each in counts if each.waiting]
     if not steps:
         busy = sum(each.replaying for each in counts)
-        raise CommandError(f"no dead letter waits: {count(busy, 'dead letter')} are being replayed")
+        raise CommandError(f"no dead letter waits; being replayed: {busy:,}")
     return dict.fromkeys(steps)
 
 

@@ -194,5 +194,5 @@ print(json.dumps([ours == theirs, sorted(ours)]))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True)
     same, names = json.loads(done.stdout.splitlines()[-1])
-    assert names == ["connectors", "import", "lint", "new", "run", "schema", "show"]
+    assert names == ["connectors", "dead-letters", "import", "lint", "new", "run", "schema", "show", "state"]
     assert same
