@@ -26,17 +26,20 @@ _OUT = Argument(
 )
 _FORCE = Argument(("--force",), "replace a manifest that is there", {"action": "store_true"})
 
+_PARAMS = Argument(
+    ("--params",), "the run's params as a JSON object, or @ and the name of a file with one", {"metavar": "JSON"}
+)
+_RUNTIME = Argument(
+    ("--runtime",),
+    "where connectors run: in containers, or as plain processes without isolation (default: the option runtime)",
+    {"choices": ["docker", "process"]},
+)
+
 _RUN = (
     _FLOW,
     Argument(("--step",), "run this step only", {"metavar": "ID"}),
-    Argument(
-        ("--params",), "the run's params as a JSON object, or @ and the name of a file with one", {"metavar": "JSON"}
-    ),
-    Argument(
-        ("--runtime",),
-        "where connectors run: in containers, or as plain processes without isolation (default: the option runtime)",
-        {"choices": ["docker", "process"]},
-    ),
+    _PARAMS,
+    _RUNTIME,
     Argument(
         ("--input",),
         "messages for the one step, as JSON Lines: whole messages or their data; - reads standard input",
@@ -82,6 +85,31 @@ COMMANDS: tuple[Entry, ...] = (
         ),
         ("show orders.yaml", "show orders.yaml --format mermaid"),
     ),
+    Command(
+        "discover",
+        "Show which tables and fields a step's source has, and what the step reads of them",
+        "flowmate_airflow.cli.discover:discover",
+        (
+            _FLOW,
+            Argument(("step",), "the step's id", {"metavar": "STEP"}),
+            Argument(("--refresh",), "ask the source again, and tell what has changed", {"action": "store_true"}),
+            Argument(("--table",), "list the fields of this table only", {"metavar": "NAME"}),
+            Argument(
+                ("--write-select",),
+                "write a select block with all there is, to be cut down; - prints it",
+                {"metavar": "FILE"},
+            ),
+            _PARAMS,
+            _RUNTIME,
+            FORMAT,
+            _CONNECTORS,
+        ),
+        (
+            "discover orders.yaml orders",
+            "discover orders.yaml orders --refresh --table customers",
+            "discover orders.yaml orders --write-select -",
+        ),
+    ),
     Group(
         "connectors",
         "Show, add, build and check the connectors that flows may use",
@@ -125,6 +153,40 @@ COMMANDS: tuple[Entry, ...] = (
                 (
                     "connectors add --image airbyte/source-faker:6.2.21",
                     "connectors add --repo petstore-component --name petstore",
+                ),
+            ),
+            Command(
+                "build",
+                "Build the image of a component that has none, and write its manifest",
+                "flowmate_airflow.cli.connector_build:build_connector",
+                (
+                    Argument(
+                        ("what",),
+                        "a folder with a Dockerfile or a package.json, or a package of PyPI as pypi:NAME==VERSION",
+                        {"metavar": "FOLDER"},
+                    ),
+                    Argument(("--tag",), "the image's name and tag (default: made of name and version)"),
+                    Argument(
+                        ("--base-image",),
+                        "what the image starts from (default: python:3.12-slim or node:22-slim)",
+                        {"metavar": "IMAGE"},
+                    ),
+                    Argument(
+                        ("--with",),
+                        "a further requirement of a package; may be given several times",
+                        {"metavar": "REQUIREMENT", "action": "append", "dest": "with_"},
+                    ),
+                    Argument(
+                        ("--entrypoint",), "the package's command to start, if it has several", {"metavar": "COMMAND"}
+                    ),
+                    Argument(("--name",), "the connector's name (default: the image's)", {"metavar": "NAME"}),
+                    _PROTOCOL,
+                    _OUT,
+                    _FORCE,
+                ),
+                (
+                    "connectors build petstore-component",
+                    "connectors build pypi:tap-csv==1.2.0 --with 'setuptools<81'",
                 ),
             ),
         ),

@@ -1,0 +1,1 @@
+"""For those who bring connectors: manifests written from what is there, images built, images examined."""
