@@ -24,6 +24,7 @@ from flowmate_airflow.protocols.events import (
     FailureType,
     LogEvent,
     ProtocolError,
+    RequestError,
 )
 from flowmate_airflow.protocols.singer_json import Answer
 from flowmate_airflow.protocols.singer_log import SingerLog
@@ -123,7 +124,7 @@ class SingerConversation(Conversation):
         try:
             return orjson.dumps(value)
         except (TypeError, orjson.JSONEncodeError) as error:
-            raise ProtocolError(f"its {name} cannot be written as JSON: {error}") from None
+            raise RequestError(f"its {name} cannot be written as JSON: {error}") from None
 
 
 def place(name: str) -> str:

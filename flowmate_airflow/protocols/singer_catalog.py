@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
@@ -38,20 +38,35 @@ def selected_catalog(selected: Sequence[SelectedStream], *, classic: bool = Fals
     return {"streams": [_selected_entry(each, classic) for each in selected]}
 
 
-def left_out(catalog: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """Return the fields of each stream that a catalog of :func:`selected_catalog` leaves out, those of objects apart.
+class Wanted(NamedTuple):
+    """What is wanted of a stream's records.
 
-    A stream is found by its name and by its id: taps write the one or the other into their records.
+    :param name: what the stream is called in the field map
+    :param left_out: fields that are not wanted, those of nested objects apart
     """
-    fields: dict[str, frozenset[str]] = {}
-    for entry in catalog["streams"]:
+
+    name: str
+    left_out: frozenset[str]
+
+
+def wanted_records(selected: Sequence[SelectedStream], catalog: Mapping[str, Any]) -> dict[str, Wanted | None]:
+    """Return what is wanted of the records, by the stream that they carry: taps write its name into them, or its id.
+
+    None stands where a name means several streams.
+
+    :param catalog: what :func:`selected_catalog` made of the selection
+    """
+    found: dict[str, Wanted | None] = {}
+    for chosen, entry in zip(selected, catalog["streams"], strict=True):
         unwanted = frozenset(
             part["breadcrumb"][1]
             for part in entry["metadata"]
             if len(part["breadcrumb"]) == 2 and not part["metadata"].get("selected", True)
         )
-        fields |= dict.fromkeys((entry["stream"], entry["tap_stream_id"]), unwanted)
-    return fields
+        wanted = Wanted(chosen.stream.name, unwanted)
+        for name in {chosen.stream.name, str(entry["stream"]), str(entry["tap_stream_id"])}:
+            found[name] = None if name in found else wanted
+    return found
 
 
 def _name(entry: Any, number: int) -> str:

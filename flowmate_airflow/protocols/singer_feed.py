@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from flowmate_airflow.protocols.base import Item
-from flowmate_airflow.protocols.events import ErrorEvent, Event, LogEvent, ProtocolError
+from flowmate_airflow.protocols.events import ErrorEvent, Event, LogEvent, RequestError
 from flowmate_airflow.protocols.singer_tables import Table, Unfit
 from flowmate_airflow.protocols.streams import Load, Stream
 
@@ -51,7 +51,7 @@ class Feed:
     def lines(self, items: Iterable[Item]) -> Iterator[bytes]:
         """Yield the lines for the items.
 
-        :raises ProtocolError: nothing can be stored like this
+        :raises RequestError: nothing can be stored like this
         """
         for item in items:
             if item.__class__ is bytes:
@@ -87,7 +87,7 @@ class Feed:
             message = orjson.loads(line)
             data, metadata = message["data"], message.get("metadata")
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise ProtocolError(f"a message of the step's input cannot be read: {error}") from None
+            raise RequestError(f"a message of the step's input cannot be read: {error}") from None
         stream = metadata.get("stream") if metadata else None
         try:
             table = self._by_stream.get(stream) or self._table(stream)
@@ -135,7 +135,7 @@ class Feed:
 
     def _schema_line(self, table: Table) -> bytes:
         if self._load.mode == "dedup" and not table.key:
-            raise ProtocolError(
+            raise RequestError(
                 f"table `{table.name}` cannot keep one record a key: its stream declares no primary key; "
                 "name the fields in the step's `load: {key: [...]}`"
             )
@@ -148,7 +148,7 @@ class Feed:
         table = self._tables.get(name)
         if table is None:
             if len(self._tables) >= MAX_TABLES:
-                raise ProtocolError(f"the step's input has more than {MAX_TABLES:,} streams")
+                raise RequestError(f"the step's input has more than {MAX_TABLES:,} streams")
             table = self._tables[name] = Table(name)
             table.key = self._key(table, self._load.key)
         self._by_stream[stream] = table
@@ -159,7 +159,7 @@ class Feed:
             return ()  # Singer's word for it: a target that gets no key has nothing to replace a record by
         nested = [name for name in key if "." in name and not self._load.key]
         if nested:
-            raise ProtocolError(
+            raise RequestError(
                 f"table `{table.name}`: the key field `{nested[0]}` lies in an object, but a Singer target knows only "
                 "fields of the record itself; `map` it to one, and name that in the step's `load: {key: [...]}`"
             )
@@ -173,7 +173,7 @@ class Feed:
 
     def _fail(self, message: Any, text: str) -> Iterable[bytes]:
         if len(self._trouble) >= MAX_TROUBLE:
-            raise ProtocolError(f"more than {MAX_TROUBLE:,} messages cannot be stored, among them: {text}")
+            raise RequestError(f"more than {MAX_TROUBLE:,} messages cannot be stored, among them: {text}")
         self._tell(ErrorEvent(text, "config", str(message.get("id"))))
         return ()
 

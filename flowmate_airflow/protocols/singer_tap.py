@@ -18,11 +18,12 @@ from flowmate_airflow.protocols.events import (
     LogEvent,
     MessageEvent,
     ProtocolError,
+    RequestError,
     StateEvent,
     StreamEvent,
 )
 from flowmate_airflow.protocols.singer import CATALOG, STATE, SingerConversation, place
-from flowmate_airflow.protocols.singer_catalog import left_out, read_catalog, selected_catalog
+from flowmate_airflow.protocols.singer_catalog import Wanted, read_catalog, selected_catalog, wanted_records
 from flowmate_airflow.protocols.singer_json import find_flaw, read_leniently
 from flowmate_airflow.protocols.streams import Stream
 
@@ -40,7 +41,8 @@ class SingerTap(SingerConversation):
         self._streams: dict[str, Stream] = {}
         self._records = 0
         self._said_state = False
-        self._left_out: Mapping[str, frozenset[str]] = {}
+        self._wanted: Mapping[str, Wanted | None] | None = None
+        self._warned: set[str] = set()
         self._kinds: Mapping[str, Callable[[dict[str, Any]], Iterable[Event]]] = {
             "RECORD": self._record,
             "SCHEMA": self._schema,
@@ -52,7 +54,7 @@ class SingerTap(SingerConversation):
     def launch(self) -> Launch:
         """See :meth:`Conversation.launch`.
 
-        :raises ProtocolError: the tap cannot do what is asked
+        :raises RequestError: the tap cannot do what is asked
         """
         verb, image = self._request.verb, self._image
         if verb == "describe":
@@ -63,7 +65,7 @@ class SingerTap(SingerConversation):
             return Launch(arguments=("--help",))
         if verb in ("check", "discover"):
             if not image.discover:
-                raise ProtocolError(
+                raise RequestError(
                     "the tap cannot list its streams: it has no `--discover`, says the manifest's `singer.discover`"
                 )
             return self._start("--discover")
@@ -108,7 +110,7 @@ class SingerTap(SingerConversation):
         files: dict[str, bytes] = {}
         if request.selected is not None:
             catalog = selected_catalog(request.selected, classic=image.catalog == "properties")
-            self._left_out = left_out(catalog)
+            self._wanted = wanted_records(request.selected, catalog)
             if image.catalog != "none":
                 files[CATALOG] = self._dumps(catalog, CATALOG)
                 options += [f"--{image.catalog}", place(CATALOG)]
@@ -122,12 +124,13 @@ class SingerTap(SingerConversation):
         if name.__class__ is not str or record.__class__ is not dict:
             raise ProtocolError("a RECORD line of its output needs a text `stream` and an object `record`")
         self._records += 1
-        left_out = self._left_out.get(name)
-        if left_out is None:
-            if self._is_unwanted(name):
-                return ()
-        elif not left_out.isdisjoint(record):  # the tap does not care what its catalog says
-            record = {field: part for field, part in record.items() if field not in left_out}
+        if self._wanted is not None:
+            wanted = self._wanted.get(name)
+            if wanted is None:
+                return self._unwanted(name)
+            name, left_out = wanted
+            if not left_out.isdisjoint(record):  # the tap does not care what its catalog says
+                record = {field: part for field, part in record.items() if field not in left_out}
         metadata: dict[str, Any] = {"stream": name}
         if len(value) > 3:
             extracted, version = value.get("time_extracted"), value.get("version")
@@ -148,9 +151,11 @@ class SingerTap(SingerConversation):
         name, schema = value.get("stream"), value.get("schema")
         if not isinstance(name, str) or not isinstance(schema, dict):
             raise ProtocolError("a SCHEMA line of its output needs a text `stream` and an object `schema`")
-        if self._is_unwanted(name):
-            return ()
-        schema = _without(schema, self._left_out.get(name))
+        if self._wanted is not None:
+            wanted = self._wanted.get(name)
+            if wanted is None:
+                return self._unwanted(name)
+            name, schema = wanted.name, _without(schema, wanted.left_out)
         bookmarks = value.get("bookmark_properties")
         cursors = _names([bookmarks] if isinstance(bookmarks, str) else bookmarks)
         cursor = cursors[0] if cursors else None
@@ -161,9 +166,23 @@ class SingerTap(SingerConversation):
         self._remember(stream)
         return (StreamEvent(stream),)
 
-    def _is_unwanted(self, name: str) -> bool:
-        """Whether a tap that takes no catalog sends a stream that was not selected."""
-        return self._image.catalog == "none" and self._request.selected is not None and name not in self._left_out
+    def _unwanted(self, name: str) -> tuple[Event, ...]:
+        """Return what is to be said about a stream that was not selected, or is not found among the selected ones."""
+        if name in self._wanted:  # type: ignore[operator]
+            raise ProtocolError(
+                f"the tap calls several of its tables `{name}` in their records, so that they cannot be told apart: "
+                "`select` one of them in each step"
+            )
+        if self._image.catalog == "none" or name in self._warned:
+            return ()
+        if "stream_maps" in self._request.config:
+            raise ProtocolError(
+                f"the tap sends records of `{name}`, which its catalog does not have: `stream_maps` must not rename a "
+                "table of a tap; use `load: {table: ...}` at the step that stores it"
+            )
+        self._warned.add(name)
+        text = f"the tap sends records of `{name}`, which was not selected or is not in its catalog; they are left out"
+        return (LogEvent(logging.WARNING, text),)
 
     def _remember(self, stream: Stream) -> None:
         self._streams[stream.name] = stream
@@ -234,9 +253,9 @@ class SingerTap(SingerConversation):
         )
 
 
-def _without(schema: dict[str, Any], fields: frozenset[str] | None) -> dict[str, Any]:
+def _without(schema: dict[str, Any], fields: frozenset[str]) -> dict[str, Any]:
     properties = schema.get("properties")
-    if not fields or not isinstance(properties, dict) or fields.isdisjoint(properties):
+    if not isinstance(properties, dict) or fields.isdisjoint(properties):
         return schema
     return {**schema, "properties": {name: part for name, part in properties.items() if name not in fields}}
 

@@ -10,7 +10,7 @@ import orjson
 
 from flowmate_airflow.catalog.manifest import SingerImage
 from flowmate_airflow.protocols.base import Item, Launch, Request
-from flowmate_airflow.protocols.events import ErrorEvent, Event, LogEvent, ProtocolError, StateEvent
+from flowmate_airflow.protocols.events import ErrorEvent, Event, LogEvent, ProtocolError, RequestError, StateEvent
 from flowmate_airflow.protocols.singer import STATE, SingerConversation, place
 from flowmate_airflow.protocols.singer_feed import Feed
 from flowmate_airflow.protocols.singer_results import result_events, results_of
@@ -36,13 +36,13 @@ class SingerTarget(SingerConversation):
     def launch(self) -> Launch:
         """See :meth:`Conversation.launch`.
 
-        :raises ProtocolError: the target cannot do what is asked
+        :raises RequestError: the target cannot do what is asked
         """
         verb = self._request.verb
         if verb == "describe":
             return self._about()
         if verb == "discover":
-            raise ProtocolError("a target has no streams to list; ask a tap or another source")
+            raise RequestError("a target has no streams to list; ask a tap or another source")
         if verb == "check" or self._request.state is None or not self._image.state:
             return self._start()  # with nothing to read a target only looks at its configuration
         return self._start("--state", place(STATE), files={STATE: self._dumps(self._request.state, STATE)})
@@ -50,7 +50,7 @@ class SingerTarget(SingerConversation):
     def config(self) -> dict[str, Any]:
         """Return what the target gets as its configuration: `load.mode` is its setting `load_method`.
 
-        :raises ProtocolError: the target cannot store like that
+        :raises RequestError: the target cannot store like that
         """
         config, mode = super().config(), self._request.load.mode
         if mode is None or "load_method" in config:
@@ -58,7 +58,7 @@ class SingerTarget(SingerConversation):
         if self._image.load_method:
             config["load_method"] = _METHODS[mode]
         elif mode == "overwrite" or (mode == "dedup" and self._image.about):
-            raise ProtocolError(
+            raise RequestError(
                 f"the target cannot store with `load: {{mode: {mode}}}`: it has no setting `load_method`, says the "
                 "manifest's `singer.load_method`; leave `mode` out and use the target's own settings under `with`"
             )
@@ -67,7 +67,7 @@ class SingerTarget(SingerConversation):
     def feed(self, items: Iterable[Item]) -> Iterator[bytes]:
         """See :meth:`Conversation.feed`.
 
-        :raises ProtocolError: the input cannot be stored like this
+        :raises RequestError: the input cannot be stored like this
         """
         return self._feed.lines(items) if self._request.verb == "run" else iter(())
 

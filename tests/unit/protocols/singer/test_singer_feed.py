@@ -14,7 +14,7 @@ from singer_driver import message
 
 from flowmate_airflow.catalog.manifest import SingerImage
 from flowmate_airflow.protocols.base import Item, Request
-from flowmate_airflow.protocols.events import ErrorEvent, Event, LogEvent, ProtocolError, ResultEvent, StateEvent
+from flowmate_airflow.protocols.events import ErrorEvent, Event, LogEvent, RequestError, ResultEvent, StateEvent
 from flowmate_airflow.protocols.singer_feed import AHEAD_RECORDS
 from flowmate_airflow.protocols.singer_tables import MAX_FIELDS
 from flowmate_airflow.protocols.singer_target import SMALL_STATE, SingerTarget
@@ -194,7 +194,7 @@ def test_the_key_is_the_streams_unless_the_step_says_otherwise(load: Load, key: 
     ],
 )
 def test_what_cannot_be_stored_at_all_is_one_clear_error(load: Load, items: list[Item], text: str) -> None:
-    with pytest.raises(ProtocolError, match=text):
+    with pytest.raises(RequestError, match=text):
         lines(target(load), items)
 
 
@@ -239,7 +239,7 @@ def test_the_mode_is_the_setting_of_targets_that_have_it(mode: Any, method: str)
 
 def test_a_target_that_cannot_store_like_that_says_so_before_it_starts() -> None:
     for mode, image in (("overwrite", SingerImage()), ("dedup", SingerImage(about=True))):
-        with pytest.raises(ProtocolError, match="load_method"):
+        with pytest.raises(RequestError, match="load_method"):
             target(Load(mode), image).launch()  # type: ignore[arg-type]
     assert target(Load("dedup")).config() == {}, "a classic target replaces by key where it gets one"
 

@@ -19,6 +19,7 @@ from flowmate_airflow.protocols.events import (
     LogEvent,
     MessageEvent,
     ProtocolError,
+    RequestError,
     StateEvent,
     StreamEvent,
 )
@@ -157,6 +158,35 @@ def test_a_field_that_was_not_selected_stays_out_though_the_tap_sends_it() -> No
     assert event.message["data"] == {"id": 1, "new": 3}, "what the catalog does not know was not left out by anybody"
 
 
+def test_a_record_has_the_name_that_the_field_map_knows() -> None:
+    raws = [{"stream": "t", "tap_stream_id": f"{name}-t"} for name in "ab"]
+    selected = [SelectedStream(Stream(raw["tap_stream_id"], raw=raw)) for raw in raws]
+    record = b'{"type":"RECORD","stream":"%s","record":{}}'
+    one, both = tap(selected=selected[:1]), tap(selected=selected)
+    for conversation in (one, both):
+        conversation.launch()
+        events = conversation.take(record % b"a-t")
+        assert [event.message["metadata"] for event in events if isinstance(event, MessageEvent)] == [{"stream": "a-t"}]
+    (event,) = one.take(record % b"t")
+    assert isinstance(event, MessageEvent)
+    assert event.message["metadata"] == {"stream": "a-t"}
+    with pytest.raises(ProtocolError, match="cannot be told apart"):
+        both.take(record % b"t")
+
+
+def test_a_stream_that_the_catalog_does_not_have_is_warned_of_once() -> None:
+    conversation = tap(selected=[SelectedStream(Stream("orders"))])
+    conversation.launch()
+    record = b'{"type":"RECORD","stream":"users","record":{}}'
+    assert [type(event) for event in [*conversation.take(record), *conversation.take(record)]] == [LogEvent]
+    mapped = tap(
+        selected=[SelectedStream(Stream("orders"))], config={"stream_maps": {"orders": {"__alias__": "users"}}}
+    )
+    mapped.launch()
+    with pytest.raises(ProtocolError, match="stream_maps"):
+        mapped.take(record)
+
+
 def test_a_tap_without_catalog_sends_only_selected_streams_on() -> None:
     conversation = tap(image=SingerImage(catalog="none"), selected=[SelectedStream(Stream("orders"))])
     assert conversation.launch().files.keys() == {"config.json"}
@@ -179,7 +209,7 @@ def test_files_and_options_are_those_that_the_tap_knows() -> None:
 
 
 def test_a_config_that_no_json_can_hold_is_a_clear_error() -> None:
-    with pytest.raises(ProtocolError, match=r"config\.json cannot be written as JSON"):
+    with pytest.raises(RequestError, match=r"config\.json cannot be written as JSON"):
         tap(config={"n": 2**70}).launch()
 
 
@@ -238,7 +268,7 @@ def test_a_discovery_without_catalog_is_an_error(printed: bytes) -> None:
 
 
 def test_a_tap_that_cannot_discover_says_so() -> None:
-    with pytest.raises(ProtocolError, match="cannot list its streams"):
+    with pytest.raises(RequestError, match="cannot list its streams"):
         tap("discover", SingerImage(discover=False)).launch()
     check = tap("check", SingerImage(discover=False))
     assert check.launch().arguments == ("--help",)
