@@ -100,12 +100,22 @@ def ask(
     return answer
 
 
-def discover(runtime: Runtime, manifest: Manifest, request: Request, **options: Any) -> Answer:
+def discover(
+    runtime: Runtime,
+    manifest: Manifest,
+    request: Request,
+    *,
+    on_changed: Callable[[Mapping[str, Any]], None] = lambda changed: None,
+    **options: Any,
+) -> Answer:
     """Return an answer with the streams of a source.
 
+    :param on_changed: takes the credentials that the source changed, also when it fails then
     :raises StepError: it gave none; the text says why
     """
     answer = ask(runtime, manifest, request, **options)
+    if answer.changed:
+        on_changed(answer.changed)
     if answer.streams is None:
         raise _failure(manifest, answer, conversation_for(manifest, request).failure_type(answer.code))
     return answer
