@@ -18,6 +18,7 @@ from flowmate_airflow.protocols.events import (
     Event,
     LogEvent,
     ProtocolError,
+    RequestError,
 )
 from flowmate_airflow.protocols.streams import Stream
 from flowmate_airflow.runtimes.base import Running, Runtime, RuntimeFailure
@@ -67,12 +68,12 @@ def ask(
     :raises ConfigFailure: it cannot be started, or breaks its protocol
     :raises TransientFailure: the runtime failed, or the component took too long; a retry may help
     """
-    conversation = conversation_for(manifest, request)
-    job = job_for(manifest, conversation.launch(), labels=labels or {}, runtime=runtime_name)
-    step_log = StepLog(log, job.limits.log, lambda progress: None)
     answer = Answer(code=-1)
     late = threading.Event()
     try:
+        conversation = conversation_for(manifest, request)
+        job = job_for(manifest, conversation.launch(), labels=labels or {}, runtime=runtime_name)
+        step_log = StepLog(log, job.limits.log, lambda progress: None)
         with runtime.start(job, conversation.feed(())) as running:
             on_start(running)
             timer = threading.Timer(seconds, _end, (late, running))
@@ -90,6 +91,8 @@ def ask(
             answer.reason = running.explain_exit()
             files = running.read_back() if job.read_back else {}
             _note_all(answer, conversation.end(answer.code, files), step_log)
+    except RequestError as error:
+        raise ConfigFailure(f"{manifest.name} {request.verb}: {error}") from None
     except ProtocolError as error:
         raise ConfigFailure(f"{manifest.name} {request.verb}: {clean_failure(str(error))}") from None
     except RuntimeFailure as error:

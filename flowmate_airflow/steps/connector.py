@@ -23,6 +23,7 @@ from flowmate_airflow.protocols.events import (
     ProtocolError,
     RejectedEvent,
     ReplyEvent,
+    RequestError,
     ResultEvent,
     StateEvent,
     StreamEvent,
@@ -130,6 +131,8 @@ class ConnectorRun:
                     self._salvage(running)
                     raise
                 self._end(running, code)
+        except RequestError as error:
+            raise self._failure("config", str(error)) from None
         except RuntimeFailure as error:
             failure = TransientFailure if error.retry else ConfigFailure
             raise failure(f"step `{self._call.step}` ({self._call.use}): {error}") from error

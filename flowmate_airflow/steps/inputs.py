@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,12 @@ class Input:
 
     :param read: returns all messages as lines of JSON without newlines, from the first on, each time it is called
     :param streams: what is known about their streams
+    :param is_declared: whether all messages are of these streams
     """
 
     read: Callable[[], Iterator[bytes]]
     streams: Sequence[Stream] = ()
+    is_declared: bool = False
 
     def is_empty(self) -> bool:
         """Whether there is no message at all."""
@@ -48,4 +50,9 @@ def input_of(values: Iterable[Any], when: str | None) -> Input:
         for value in batches:
             yield from pick_lines(when, read_lines(value))
 
-    return Input(read, tuple(streams.values()))
+    return Input(read, tuple(streams.values()), all(_is_declared(value, streams) for value in batches))
+
+
+def _is_declared(value: Any, streams: Mapping[str, Stream]) -> bool:
+    counts = value.get("counts") or {}
+    return counts.keys() <= streams.keys() and sum(counts.values()) == value.get("count")

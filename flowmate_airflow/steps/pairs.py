@@ -7,11 +7,14 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from io import BufferedReader
 from typing import IO, Any, cast
 
 from flowmate_airflow.batches.batch import BatchValue, BatchWriter
+from flowmate_airflow.protocols.airbyte_schema import kept_fields
 from flowmate_airflow.protocols.base import Item
+from flowmate_airflow.protocols.streams import Stream
 from flowmate_airflow.steps.connector import ConnectorRun
 from flowmate_airflow.steps.errors import TransientFailure
 from flowmate_airflow.steps.inputs import NOTHING, Input
@@ -46,9 +49,9 @@ class Pair:
         :raises TransientFailure: one of them failed; a retry may heal it
         """
         pipe = Pipe()
-        first = self._first.prepare(pipe, source)
+        first = self._first.prepare(pipe, source.streams)
         kept = Input(self._spool.lines) if self._spool is not None else NOTHING
-        second = self._second.prepare(BatchSink(writer), NOTHING)
+        second = self._second.prepare(BatchSink(writer), self._streams())
         thread = threading.Thread(target=self._read, args=(first, pipe, source), name="flowmate-pair", daemon=True)
         thread.start()
         try:
@@ -65,6 +68,15 @@ class Pair:
         self._first.finish(first.outcome, source, acknowledged=acknowledged)
         writer.errors = first.outcome.progress.errors + second.outcome.progress.errors
         return writer.finish()
+
+    def _streams(self) -> list[Stream]:
+        """Return the streams that the first step reads, as it will read them."""
+        return [
+            each.stream
+            if each.fields is None
+            else replace(each.stream, schema=kept_fields(each.stream.schema, each.fields))
+            for each in self._first.selected or ()
+        ]
 
     def _read(self, first: ConnectorRun, pipe: Pipe, source: Input) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,14 +11,17 @@ from flowmate_airflow.batches.batch import BatchValue, BatchWriter, decoded, rea
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.flows.fieldmaps import FieldMap
 from flowmate_airflow.protocols.base import Conversation, Item
+from flowmate_airflow.protocols.events import RequestError
 from flowmate_airflow.protocols.streams import SelectedStream, Stream, SyncMode
 from flowmate_airflow.runtimes.base import Job, Runtime
 from flowmate_airflow.steps.asking import discover
 from flowmate_airflow.steps.calls import StepCall, function_name
-from flowmate_airflow.steps.connector import Call, ConnectorRun, Listener
-from flowmate_airflow.steps.conversations import conversation_for, has_streams
+from flowmate_airflow.steps.catalogs import catalog_digest, streams_from_json, streams_to_json
+from flowmate_airflow.steps.connector import ConnectorRun, Listener
+from flowmate_airflow.steps.conversations import conversation_for, has_streams, is_source
 from flowmate_airflow.steps.errors import ConfigFailure, TransientFailure
 from flowmate_airflow.steps.idlinks import IdLinks
+from flowmate_airflow.steps.incoming import incoming_streams
 from flowmate_airflow.steps.inputs import Input
 from flowmate_airflow.steps.jobs import job_for
 from flowmate_airflow.steps.letters import letters_of
@@ -82,7 +85,7 @@ class Session:
         self._step = self._with_memory(step)
         self._links = self._id_links(external_id)
         self._listener = replace(self._given, credentials=self._keep_credentials, result=self._note_result)
-        self.outcome: Outcome | None = None
+        self.selected: list[SelectedStream] | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -106,9 +109,9 @@ class Session:
         if done:
             self._log(logging.INFO, f"{len(done):,} messages were done by an earlier try and are not sent again")
         items = self.items(_without(_items(source), done))
-        run = self.prepare(BatchSink(writer), source)
+        run = self.prepare(BatchSink(writer), self._incoming(source))
         try:
-            self.outcome = run.run(self._place.runtime, items, number_from=writer.count)
+            run.run(self._place.runtime, items, number_from=writer.count)
             self.finish(run.outcome, source)
         except BaseException:
             self._keep_tried(run.outcome, writer)
@@ -118,14 +121,20 @@ class Session:
         self._memory.forget_tried()
         return value
 
-    def prepare(self, sink: Sink, source: Input) -> ConnectorRun:
+    def prepare(self, sink: Sink, incoming: Sequence[Stream] = ()) -> ConnectorRun:
         """Return the run of the component, ready to start.
 
-        :param source: its input, of which only the streams are looked at, unless the protocol must know all of them
+        :param incoming: the streams of the messages that it will get
+        :raises ConfigFailure: it cannot be asked for what the step says
         """
-        request = self._step.request(self._selected(), self._incoming(source))
-        conversation = conversation_for(self._step.manifest, request)
-        return self._run(conversation, self._step.call(request), sink)
+        self.selected = self._selected()
+        request = self._step.request(self.selected, incoming)
+        try:
+            conversation = conversation_for(self._step.manifest, request)
+            job = self._job(conversation)
+        except RequestError as error:
+            raise ConfigFailure(f"step `{self._step.run.step}`: {error}") from None
+        return ConnectorRun(conversation, self._step.call(request), sink, self._log, job, self._listener)
 
     def items(self, items: Iterable[Item]) -> Iterable[Item]:
         """Return the items as the component gets them, with the ids that the other system gave."""
@@ -151,10 +160,6 @@ class Session:
                 )
                 return
             self._remembered(lambda: self._memory.keep_state(state))
-
-    def _run(self, conversation: Conversation, call: Call, sink: Sink) -> ConnectorRun:
-        run = ConnectorRun(conversation, call, sink, self._log, self._job(conversation), self._listener)
-        return run
 
     def _job(self, conversation: Conversation) -> Job:
         place = self._place
@@ -182,8 +187,6 @@ class Session:
 
     def _streams(self) -> list[Stream]:
         """Return the source's streams: as it said when it was last asked, else it is asked now."""
-        from flowmate_airflow.steps.catalogs import catalog_digest, streams_from_json, streams_to_json
-
         step = self._step
         manifest, account = step.manifest, step.account
         conn_id = "" if account is None else account.conn_id
@@ -207,8 +210,11 @@ class Session:
         self._remembered(lambda: self._memory.keep_catalog(manifest.name, conn_id, digest, streams_to_json(streams)))
         return streams
 
-    def _incoming(self, source: Input) -> tuple[Stream, ...]:
-        return tuple(source.streams)
+    def _incoming(self, source: Input) -> Sequence[Stream]:
+        manifest = self._step.manifest
+        if manifest.protocol != "airbyte" or is_source(manifest):
+            return source.streams
+        return incoming_streams(source, self._step.load.table or self._step.run.step)
 
     def _id_links(self, expression: str | None) -> IdLinks | None:
         if expression is None:

@@ -219,7 +219,8 @@ def test_an_id_of_the_other_system_comes_back_with_the_record(world: World) -> N
         for line in lines:
             own = line["message"]
             remote = (own.get("metadata") or {}).get("remote_id")
-            yield message("updated" if remote else "created", metadata={"remote_id": remote or f"R{own['data'].get('n')}"})
+            seen = remote or f"R{own['data'].get('n')}"
+            yield message("updated" if remote else "created", metadata={"remote_id": seen})
             yield {"type": "RESULT", "id": own["id"]}
 
     acme = Played(play)
