@@ -57,7 +57,7 @@ _TRANSIENT = re.compile(
     re.IGNORECASE,
 )
 _PREFIX = re.compile(rf"^(?:[\d\-T:,. ]+\|[^|]*\|[^|]*\|\s*|.{{,200}}?\blevel=\w+ message=|(?:{_WORDS})\b[:\s]+)")
-_SAYS_NOTHING = re.compile(r"config validation failed\W*$", re.IGNORECASE)
+_SAYS_NOTHING = re.compile(r"config validation failed\W*$|^Traceback \(", re.IGNORECASE)
 _MISSING_KEY = re.compile(r"^KeyError: '([^']+)'")
 
 
@@ -78,7 +78,11 @@ class SingerLog:
     def explain(self) -> str:
         """Return the line that says best why the program failed."""
         lines = [text.strip() for _, text in self._last]
-        graves = [number for number, (level, text) in enumerate(self._last) if level >= logging.ERROR and text.strip()]
+        graves = [
+            number
+            for number, (level, text) in enumerate(self._last)
+            if level >= logging.ERROR and text.strip() and text[0] not in " \t|"  # of a traceback only the last line
+        ]
         telling = [number for number in graves if not _SAYS_NOTHING.search(lines[number])] or graves
         if not telling:
             return next((text for text in reversed(lines) if text), "")

@@ -141,6 +141,18 @@ def test_a_reason_of_several_lines_is_told_whole() -> None:
     assert log.explain() == "Invalid configuration: * filepath is missing"
 
 
+def test_the_reason_is_no_part_of_a_traceback() -> None:
+    log = SingerLog()
+    trace = ["Traceback (most recent call last):", "  raise X(", "X.ConfigValidationError: Config validation failed"]
+    for line in trace:
+        log.take(line.encode())
+    assert log.explain() == "X.ConfigValidationError: Config validation failed"
+    other = SingerLog()
+    for line in ["2024-01-01 01:01:01,1 | ERROR | tap | 5 is not of type 'string'", *trace]:
+        other.take(line.encode())
+    assert other.explain() == "5 is not of type 'string'"
+
+
 def test_a_stream_without_catalog_entry_gets_one() -> None:
     stream = Stream("orders", {"properties": {"id": {}, "at": {}, "x": {}}}, primary_key=("id",))
     (entry,) = selected_catalog([SelectedStream(stream, frozenset({"x"}), "incremental", "at")])["streams"]
