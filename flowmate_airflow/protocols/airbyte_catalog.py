@@ -113,9 +113,14 @@ def _check_incremental(stream: Stream, offered: Mapping[str, Any], cursor: str |
 
 def _offer(stream: Stream) -> dict[str, Any]:
     """Return a stream's description where its source's own is not known."""
-    return {"name": stream.name, "json_schema": stream.schema, "supported_sync_modes": _modes(stream)} | (
-        {"namespace": stream.namespace} if stream.namespace else {}
-    )
+    offer: dict[str, Any] = {"name": stream.name, "json_schema": stream.schema, "supported_sync_modes": _modes(stream)}
+    if stream.namespace:
+        offer["namespace"] = stream.namespace
+    if stream.primary_key:
+        offer["source_defined_primary_key"] = [path_of(name, stream.schema) for name in stream.primary_key]
+    if stream.cursor:
+        offer["default_cursor_field"] = path_of(stream.cursor, stream.schema)
+    return offer
 
 
 def _modes(stream: Stream) -> list[str]:

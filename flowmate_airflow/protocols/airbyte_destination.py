@@ -28,6 +28,7 @@ from flowmate_airflow.protocols.events import (
 from flowmate_airflow.protocols.streams import Stream
 
 _REJECTED = "rejectedRecordCount"
+_MAX_TROUBLE = 100_000
 _MAX_NAMES = 10_000
 """Other names of streams that are remembered."""
 
@@ -65,12 +66,15 @@ class AirbyteDestination(AirbyteConversation):
                 line = record(item)
                 if line is not None:
                     yield line
+                elif len(self._trouble) > _MAX_TROUBLE:
+                    self._trouble.append(ErrorEvent(f"more than {_MAX_TROUBLE:,} messages cannot be stored", "config"))
+                    return
             elif isinstance(item, StateEvent):
                 yield from self._acks.state(item)
-        yield from self._acks.last()
-        for key in self._streams:
-            yield _complete_line(key)
         self._ended = True
+        yield from self._acks.last()
+        for key in self._streams:  # newer destinations store nothing of a stream that is not complete
+            yield _complete_line(key)
 
     def take(self, line: bytes) -> Iterable[Event]:
         """See :meth:`Conversation.take`."""
@@ -80,16 +84,13 @@ class AirbyteDestination(AirbyteConversation):
     def end(self, code: int, files: Mapping[str, bytes]) -> Iterable[Event]:
         """See :meth:`Conversation.end`."""
         events = [*self._told(), *super().end(code, files)]
-        if code != 0 or self._request.verb != "run":
-            return events
-        if self._failed:
+        if code != 0 or self._request.verb != "run" or self._failed:
             return events
         if not self._ended:
-            text = "it ended as if all were well, but before it had read all its input"
-            return [*events, ErrorEvent(text, "system")]
+            return [*events, ErrorEvent("it ended as if all were well, but before it had all its input", "system")]
         missing = self._acks.unconfirmed()
         if missing:
-            told = ", ".join(f"{count:,} of {key.text}" for key, count in sorted(missing.items()))
+            told = ", ".join(f"{count:,} of {key.text}" for key, count in missing.items())
             text = f"it ended as if all were well, but did not confirm that these records are stored: {told}"
             return [*events, ErrorEvent(text, "system")]
         return [*events, *self._acks.reached()]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from flowmate_airflow.protocols.airbyte_base import AirbyteConversation
 from flowmate_airflow.protocols.airbyte_catalog import source_catalog
 from flowmate_airflow.protocols.airbyte_counts import told_count
 from flowmate_airflow.protocols.airbyte_names import StreamKey
+from flowmate_airflow.protocols.airbyte_schema import kept_fields
 from flowmate_airflow.protocols.airbyte_state import SourceState
 from flowmate_airflow.protocols.base import Item, Launch, Request
 from flowmate_airflow.protocols.events import (
@@ -22,7 +24,10 @@ from flowmate_airflow.protocols.events import (
     StateEvent,
     StreamEvent,
 )
-from flowmate_airflow.protocols.streams import Stream
+from flowmate_airflow.protocols.streams import SelectedStream, Stream
+
+MAX_STREAMS = 100_000
+"""Streams that a source may speak of."""
 
 
 class AirbyteSource(AirbyteConversation):
@@ -33,7 +38,7 @@ class AirbyteSource(AirbyteConversation):
 
     def __init__(self, request: Request) -> None:
         super().__init__(request)
-        self._selected = {_key(each.stream): each.stream for each in request.selected or ()}
+        self._selected = {_key(each.stream): _as_read(each) for each in request.selected or ()}
         self._state = SourceState(request.state if request.verb == "run" else None, self._selected)
         self._counts: dict[tuple[str, str | None], int] = {}
         self._at_state: dict[StreamKey | None, int] = {}
@@ -110,6 +115,7 @@ class AirbyteSource(AirbyteConversation):
         """Return what is said of a stream before its first record."""
         if not isinstance(name, str) or not isinstance(namespace, str | None):
             raise ProtocolError("a RECORD line of its output has a `stream` or a `namespace` that is no text")
+        _bounded(self._counts)
         self._counts[name, namespace] = 1
         stream = self._stream_of(StreamKey(name, namespace))
         if stream is not None:
@@ -130,6 +136,7 @@ class AirbyteSource(AirbyteConversation):
         if not isinstance(entry, dict):
             raise ProtocolError("a STATE line of its output has no object `state`")
         key = self._state.take(entry)
+        _bounded(self._at_state)
         warnings = self._compare(key, told_count(entry, "sourceStats"))
         return (*warnings, StateEvent(self._state.whole()))
 
@@ -161,6 +168,7 @@ class AirbyteSource(AirbyteConversation):
         return (ProgressEvent(self._count(key), rows, f"stream {key.text}"),)
 
     def _stream_status(self, key: StreamKey, status: str, reasons: str) -> Iterable[Event]:
+        _bounded(self._status)
         if status in ("STARTED", "RUNNING"):
             self._started.add(key)
         if status == "RUNNING":
@@ -175,9 +183,21 @@ class AirbyteSource(AirbyteConversation):
         return (LogEvent(level, f"stream {key.text}: {status.lower()}{reasons}"),)
 
 
+def _as_read(selected: SelectedStream) -> Stream:
+    """Return what is known of the records of a stream that is read in part."""
+    stream = selected.stream
+    schema = stream.schema if selected.fields is None else kept_fields(stream.schema, selected.fields)
+    return replace(stream, schema=schema, cursor=selected.cursor or stream.cursor)
+
+
 def _text(key: StreamKey) -> str:
     return key.text
 
 
 def _key(stream: Stream) -> StreamKey:
     return StreamKey(stream.name, stream.namespace)
+
+
+def _bounded(streams: Collection[Any]) -> None:
+    if len(streams) >= MAX_STREAMS:
+        raise ProtocolError(f"it speaks of more than {MAX_STREAMS:,} streams")
