@@ -32,6 +32,13 @@ OFF = "!"
 _WAYS = 'write `"*"` for all fields, a list of fields, or `false` for none of the table'
 
 
+def _check_map(value: Any) -> Any:
+    if not isinstance(value, dict):
+        text = f"{shown(value)} is no mapping of tables to fields"
+        raise ValueError(f'{text}; write a line for each table, such as `orders: [id, total]`, or `"*": "*"` for all')
+    return value
+
+
 def _check_form(value: Any) -> Any:
     """Refuse what is none of the forms, in words better than those of a union's error."""
     if isinstance(value, str) and value != ALL:
@@ -88,7 +95,7 @@ TableFields: TypeAlias = Annotated[
     Discriminator(lambda value: _FORMS.get(type(value))),
     BeforeValidator(_check_form),
 ]
-FieldMap: TypeAlias = Annotated[dict[TableName, TableFields], Field(min_length=1)]
+FieldMap: TypeAlias = Annotated[dict[TableName, TableFields], Field(min_length=1), BeforeValidator(_check_map)]
 """A table's name, or `*` for all tables that are not named, to its fields."""
 
 

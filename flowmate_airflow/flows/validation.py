@@ -120,7 +120,7 @@ def _type_hint(kind: str, value: Any) -> str | None:
     if kind == "string_type" and isinstance(value, bool | int | float):
         return "put quotes around it"
     if kind == "list_type" and isinstance(value, str):
-        return f"write `[{value:.60}]`"
+        return f"write `[{value:.60}]`" if value.isidentifier() else f"write `[{shown(value)}]`"
     if kind == "int_type" and isinstance(value, str) and value.strip().isdecimal():
         return "remove the quotes"
     if kind == "bool_type":

@@ -262,7 +262,10 @@ def _from_yaml(error: yaml.MarkedYAMLError, text: str) -> TextProblem:
     what = str(error.problem or error.context)
     if "could not determine a constructor" in what:
         return TextProblem(
-            "a YAML tag (`!…`) is not allowed", line, column, "remove it: nothing in a flow is executed or imported"
+            "a YAML tag (`!…`) is not allowed",
+            line,
+            column,
+            "put quotes around it if it is text, else remove it: nothing in a flow is executed or imported",
         )
     if line is not None and column is not None and _is_tab(text, line, column):
         return TextProblem("a tab cannot indent in YAML", line, column, "indent with spaces")
