@@ -161,3 +161,5 @@ class StepLog:
             self._log(logging.WARNING, f"{self.progress.errors - MAX_ERRORS:,} more messages failed")
         if self._on_progress is None:
             self._log(logging.INFO, str(self.progress))
+        else:
+            self._on_progress(self.progress)
