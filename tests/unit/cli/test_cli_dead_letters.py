@@ -124,6 +124,7 @@ def test_without_any_letter(flowmate: Flowmate, store: Store) -> None:
     ("arguments", "told"),
     [
         (["list", "ordrs"], "there are no dead letters of the flow `ordrs`; did you mean `orders`?"),
+        (["list", "--limit", "-1"], "--limit cannot be -1"),
         (["list", "orders", "--step", "savd"], "of the step `savd`; did you mean `saved`?"),
         (["replay", "orders", "--step", "savd"], "of the step `savd`; did you mean `saved`?"),
         (["drop", "ordrs", "--yes"], "of the flow `ordrs`; did you mean `orders`?"),

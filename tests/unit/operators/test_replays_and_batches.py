@@ -22,8 +22,6 @@ from flowmate_airflow.store.deadletters import DeadLetter, find, keep
 from flowmate_airflow.store.states import Place, hold_state, read_state
 from flowmate_airflow.store.store import close_stores, open_store
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
-
 
 @pytest.fixture(autouse=True)
 def _settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -86,3 +86,10 @@ def test_stderr_stays_stderr(component: Component) -> None:
     ran = component.run("act", [1])
     assert ran.stderr == "aside\n"
     assert ran.log == ""
+
+
+def test_node_s_own_warnings_are_no_errors(component: Component) -> None:
+    component.action("process.emitWarning('old way', 'DeprecationWarning'); process.emitWarning('beware', 'Careful');")
+    ran = component.run("act", [1])
+    levels = {text.split(": ", 1)[1].split("\n")[0]: level for level, text in ran.logs if ": " in text}
+    assert levels == {"old way": "debug", "beware": "warning"}

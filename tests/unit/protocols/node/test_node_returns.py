@@ -142,6 +142,26 @@ def test_work_nobody_waits_for_is_waited_for_although_something_stays_open(compo
     assert ran.kinds == ["MESSAGE", "MESSAGE", "RESULT"]
 
 
+def test_a_call_that_failed_is_not_waited_for_when_it_goes_on_in_the_background(component: Component) -> None:
+    component.action(
+        "if (msg.data % 2) { setTimeout(() => {}, 60000); throw new Error('refused'); } return {data: msg.data};"
+    )
+    ran = component.run("act", range(20), on_error="skip", settings={"idle_grace": 30})
+    assert len(ran.errors) == 10
+    assert ran.data == list(range(0, 20, 2))
+
+
+def test_an_error_in_the_middle_does_not_end_a_call_that_goes_on(component: Component) -> None:
+    component.action(
+        "this.emit('data', {data: 1}); this.emit('error', new Error('one of them'));"
+        "await new Promise((r) => setTimeout(r, 300)); this.emit('data', {data: 2});"
+    )
+    ran = component.run("act", [0], on_error="skip")
+    assert ran.data == [1, 2]
+    assert ran.kinds == ["MESSAGE", "MESSAGE", "ERROR"]
+    assert "outside" not in ran.log
+
+
 def test_a_rebound_is_tried_again_after_the_other_messages(component: Component) -> None:
     component.action(
         "const again = headers.reboundIteration || 0;"

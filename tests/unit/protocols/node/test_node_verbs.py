@@ -153,6 +153,11 @@ def test_lookup_runs_a_trigger_and_remembers_nothing(component: Component) -> No
     assert ran.of("STATE") == []
 
 
+def test_lookup_makes_a_message_of_each_row_that_is_returned(component: Component) -> None:
+    component.trigger("return [{id: 1, data: 'own'}, {id: 2}];")
+    assert component.verb("lookup", "pull").data == [{"id": 1, "data": "own"}, {"id": 2}]
+
+
 def hooks(component: Component) -> Component:
     return component.sailor().trigger(
         "exports.process = () => null;"

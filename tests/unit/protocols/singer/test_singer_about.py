@@ -171,9 +171,34 @@ def test_a_method_that_the_tap_forces_stays() -> None:
     }
     (stream,) = read_catalog({"streams": [raw]})
     assert (stream.primary_key, stream.incremental, stream.automatic) == (("id",), False, {"id"})
+    (forced,) = selected_catalog([SelectedStream(stream, None, "incremental", "id")])["streams"]
+    assert forced["metadata"][0]["metadata"] == {"forced-replication-method": "FULL_TABLE", "selected": True}
     (entry,) = selected_catalog([SelectedStream(stream, None, "incremental")], classic=True)["streams"]
     assert entry["metadata"][0]["metadata"] == {"forced-replication-method": "FULL_TABLE", "selected": True}
     assert entry["schema"]["selected"] is True
     assert entry["schema"]["properties"]["id"]["selected"] is True
     assert entry["schema"]["properties"]["bad"]["selected"] is False
     assert "selected" not in raw["schema"], "the catalog that is kept stays as it is"
+
+
+def test_a_whole_object_is_selected_with_all_its_fields() -> None:
+    inner = {"properties": {"email": {}, "address": {"properties": {"city": {}}}}}
+    stream = Stream("orders", {"properties": {"buyer": inner, "seller": inner}})
+    (entry,) = selected_catalog([SelectedStream(stream, frozenset({"buyer", "seller.address.city"}))])["streams"]
+    selected = {".".join(each["breadcrumb"][1::2]) for each in entry["metadata"] if each["metadata"]["selected"]}
+    buyer = {"buyer", "buyer.email", "buyer.address", "buyer.address.city"}
+    assert selected == {"", *buyer, "seller", "seller.address", "seller.address.city"}
+
+
+def test_all_is_read_anew_where_that_is_asked() -> None:
+    raw = {
+        "stream": "a",
+        "schema": {"properties": {"at": {}}},
+        "replication_method": "INCREMENTAL",
+        "replication_key": "at",
+    }
+    (stream,) = read_catalog({"streams": [raw]})
+    (entry,) = selected_catalog([SelectedStream(stream, frozenset())])["streams"]
+    assert entry["replication_method"] == "FULL_TABLE"
+    assert entry["metadata"][0]["metadata"] == {"selected": True, "replication-method": "FULL_TABLE"}
+    assert entry["metadata"][1]["metadata"] == {"selected": True}, "the tap reads its replication key in any case"

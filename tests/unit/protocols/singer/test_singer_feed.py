@@ -14,7 +14,15 @@ from singer_driver import message
 
 from flowmate_airflow.catalog.manifest import SingerImage
 from flowmate_airflow.protocols.base import Item, Request
-from flowmate_airflow.protocols.events import ErrorEvent, Event, LogEvent, RequestError, ResultEvent, StateEvent
+from flowmate_airflow.protocols.events import (
+    ErrorEvent,
+    Event,
+    LogEvent,
+    RejectedEvent,
+    RequestError,
+    ResultEvent,
+    StateEvent,
+)
 from flowmate_airflow.protocols.singer_feed import AHEAD_RECORDS
 from flowmate_airflow.protocols.singer_tables import MAX_FIELDS
 from flowmate_airflow.protocols.singer_target import SMALL_STATE, SingerTarget
@@ -282,3 +290,35 @@ def test_two_messages_with_one_external_id_are_not_mixed_up() -> None:
     state = {"bookmarks": {"Orders": results, "tap": {"at": 1}}, "summary": {"Orders": {"fail": 0}}}
     list(conversation.take(orjson.dumps(state)))
     assert told(conversation) == [ResultEvent("m3", "9")]
+
+
+def test_a_table_is_known_by_its_name_in_any_letters() -> None:
+    conversation = target()
+    lines(conversation, [message(1, {"externalId": "a"}, "ORDERS")])
+    state = {"bookmarks": {"Orders": [{"success": True, "externalId": "a"}]}, "summary": {}}
+    list(conversation.take(orjson.dumps(state)))
+    assert told(conversation) == [ResultEvent("m1")]
+
+
+def test_failures_that_are_only_counted_are_told() -> None:
+    conversation = target()
+    lines(conversation, [])
+    results = [{"success": False, "externalId": "a", "error": {"code": 5}}, {"externalId": "b", "error": "no"}]
+    summary = {"Orders": {"success": 0, "fail": 5}, "Users": {"fail": 2}, "Others": {"fail": 0}, "odd": 1}
+    list(conversation.take(orjson.dumps({"bookmarks": {"Orders": results}, "summary": summary})))
+    counted = "the target counts more failed records than it names"
+    assert told(conversation) == [
+        RejectedEvent('Orders: {"code": 5}', "a"),
+        RejectedEvent("Orders: no", "b"),
+        RejectedEvent(f"Orders: {counted}", None, 3),
+        RejectedEvent(f"Users: {counted}", None, 2),
+    ]
+
+
+def test_options_that_a_program_does_not_know_are_a_matter_of_its_manifest() -> None:
+    conversation = target()
+    conversation.take_log(b"t: something odd")
+    assert conversation.failure_type(2) == "config"
+    assert conversation.failure_type(1) == "system"
+    conversation.take_log(b"ERROR Connection refused")
+    assert conversation.failure_type(137) == "system", "killed from outside, whatever it logged"

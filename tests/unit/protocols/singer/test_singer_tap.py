@@ -277,6 +277,11 @@ def test_a_tap_that_cannot_discover_says_so() -> None:
     assert "no way to check" in event.text
 
 
+def test_a_check_reads_one_record_where_the_tap_can() -> None:
+    assert tap("check", SingerImage(about=True)).launch().arguments[2:] == ("--test=connection",)
+    assert tap("check").launch().arguments[2:] == ("--discover",)
+
+
 def test_a_check_that_a_retry_may_heal_says_nothing_of_the_credentials() -> None:
     conversation = tap("check")
     conversation.take_log(b"requests.exceptions.ConnectionError: Connection refused")
