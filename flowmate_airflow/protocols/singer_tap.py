@@ -60,7 +60,7 @@ class SingerTap(SingerConversation):
         if verb == "describe":
             return self._about()
         if verb == "check" and image.about:
-            return self._start("--test=connection")
+            return self._start("--test")
         if verb == "check" and not image.discover:
             return Launch(arguments=("--help",))
         if verb in ("check", "discover"):

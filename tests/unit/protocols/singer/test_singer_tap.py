@@ -278,7 +278,7 @@ def test_a_tap_that_cannot_discover_says_so() -> None:
 
 
 def test_a_check_reads_one_record_where_the_tap_can() -> None:
-    assert tap("check", SingerImage(about=True)).launch().arguments[2:] == ("--test=connection",)
+    assert tap("check", SingerImage(about=True)).launch().arguments[2:] == ("--test",)
     assert tap("check").launch().arguments[2:] == ("--discover",)
 
 

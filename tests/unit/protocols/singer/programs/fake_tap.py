@@ -64,8 +64,9 @@ def sync(options, config):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("config", "catalog", "state", "test", "format"):
+    for name in ("config", "catalog", "state", "format"):
         parser.add_argument(f"--{name}")
+    parser.add_argument("--test", nargs="?", const="all", choices=["all", "schema"])
     parser.add_argument("--discover", action="store_true")
     parser.add_argument("--about", action="store_true")
     options = parser.parse_args()
