@@ -28,7 +28,7 @@ from flowmate_airflow.steps.letters import letters_of
 from flowmate_airflow.steps.memory import Memory
 from flowmate_airflow.steps.outcome import Outcome
 from flowmate_airflow.steps.runtimes import RuntimeName
-from flowmate_airflow.steps.selection import select_streams
+from flowmate_airflow.steps.selection import SelectionError, select_streams
 from flowmate_airflow.steps.sinks import BatchSink, Sink
 from flowmate_airflow.steps.steplog import Log
 from flowmate_airflow.store.errors import StoreError
@@ -182,18 +182,31 @@ class Session:
         if not has_streams(step.manifest):
             if reading.select is None:
                 return None
-            return select_streams(reading.select, None, mode=reading.mode, cursors=reading.cursors)
-        return select_streams(reading.select, self._streams(), mode=reading.mode, cursors=reading.cursors)
-
-    def _streams(self) -> list[Stream]:
-        """Return the source's streams: as it said when it was last asked, else it is asked now."""
-        step = self._step
-        manifest, account = step.manifest, step.account
-        conn_id = "" if account is None else account.conn_id
-        digest = catalog_digest(manifest, step.config)
-        known = self._remembered(lambda: self._memory.catalog(manifest.name, conn_id, digest))
+            return self._chosen(None)
+        known = self._known_streams()
         if known is not None:
-            return streams_from_json(known)
+            try:
+                return self._chosen(known)
+            except SelectionError:
+                self._log(logging.INFO, "the step asks for what the source did not have when it was last asked")
+        return self._chosen(self._ask_for_streams())
+
+    def _chosen(self, streams: list[Stream] | None) -> list[SelectedStream]:
+        reading = self._reading
+        return select_streams(reading.select, streams, mode=reading.mode, cursors=reading.cursors)
+
+    def _catalog_key(self) -> tuple[str, str, str]:
+        step = self._step
+        conn_id = "" if step.account is None else step.account.conn_id
+        return step.manifest.name, conn_id, catalog_digest(step.manifest, step.config)
+
+    def _known_streams(self) -> list[Stream] | None:
+        """Return the source's streams as it said when it was last asked."""
+        known = self._remembered(lambda: self._memory.catalog(*self._catalog_key()))
+        return None if known is None else streams_from_json(known)
+
+    def _ask_for_streams(self) -> list[Stream]:
+        step, manifest = self._step, self._step.manifest
         self._log(logging.INFO, f"asking {manifest.name} which streams it has")
         answer = discover(
             self._place.runtime,
@@ -203,11 +216,10 @@ class Session:
             log=self._log,
             labels=self._place.labels,
             on_start=self._listener.start,
+            on_changed=self._keep_credentials,
         )
-        if answer.changed:
-            self._keep_credentials(answer.changed)
         streams = list(answer.streams or ())
-        self._remembered(lambda: self._memory.keep_catalog(manifest.name, conn_id, digest, streams_to_json(streams)))
+        self._remembered(lambda: self._memory.keep_catalog(*self._catalog_key(), streams_to_json(streams)))
         return streams
 
     def _incoming(self, source: Input) -> Sequence[Stream]:
@@ -236,6 +248,7 @@ class Session:
 
     def _keep_credentials(self, changed: Mapping[str, Any]) -> None:
         step = self._step
+        self._step = replace(step, changed={**step.changed, **changed})  # for the next start, when this only asked
         self._given.credentials(changed)
         if step.account is None:
             self._log(logging.WARNING, "changed credentials are not kept: the step has no connection")
