@@ -23,6 +23,8 @@ _ERROR_CHARACTERS = 100
 
 def list_letters(arguments: Namespace) -> int:
     """Print a line for each letter, and how many each step has."""
+    if arguments.limit < 0:
+        raise UsageError(f"--limit cannot be {arguments.limit}")
     store = open_store()
     check_known(store, arguments.flow, arguments.step, arguments.tenant)
     wanted = (arguments.flow, arguments.step, arguments.tenant, arguments.run_id)

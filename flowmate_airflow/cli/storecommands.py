@@ -58,7 +58,11 @@ DEAD_LETTERS = Group(
             (
                 *(_ANY_FLOW, _STEP, _TENANT),
                 Argument(("--run-id",), "of this run only", {"metavar": "RUN"}),
-                Argument(("--limit",), "at most so many; 0 is all (default: 50)", {"type": int, "default": 50}),
+                Argument(
+                    ("--limit",),
+                    "at most so many; 0 is all (default: 50)",
+                    {"metavar": "N", "type": int, "default": 50},
+                ),
                 FORMAT,
             ),
             ("dead-letters list", "dead-letters list orders --limit 0 --format json"),

@@ -10,7 +10,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError
 
 from flowmate_airflow.store.errors import StoreError
-from flowmate_airflow.store.urls import OPTION, SQLITE, make_file
+from flowmate_airflow.store.sql import GROUP
+from flowmate_airflow.store.urls import DRIVER, OPTION, SQLITE, make_file
 
 BUSY_SECONDS = 30
 """How long one waits for SQLite, which lets one process write at a time."""
@@ -26,9 +27,12 @@ def make_engine(url: URL) -> Engine:
 
 
 def _postgres(url: URL) -> Engine:
+    # psycopg2 would send the rows of one statement one by one, and wait for each.
+    together: dict[str, Any] = {"executemany_mode": "values_plus_batch", "executemany_batch_page_size": GROUP}
     try:
         return create_engine(
             url,
+            **(together if url.drivername == DRIVER else {}),
             hide_parameters=True,
             pool_pre_ping=True,
             pool_size=2,

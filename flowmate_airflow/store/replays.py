@@ -56,23 +56,29 @@ def settled(store: Store, run_id: str, done: Iterable[int] = (), failed: Iterabl
     :param done: ids of the letters that succeeded
     :raises StoreError: the store cannot be written
     """
+    from sqlalchemy import bindparam
+
     table = store.tables.dead_letters
     for group in groups(done):
         with store.write() as connection:
             connection.execute(table.delete().where(table.c.id.in_(group), table.c.claimed_by == run_id))
+    again = (
+        table.update()
+        .where(table.c.id == bindparam("letter"), table.c.claimed_by == run_id)
+        .values(
+            error=bindparam("new_error"),
+            failure_type=bindparam("new_type"),
+            attempts=table.c.attempts + 1,
+            claimed_by=None,
+        )
+    )
     for failures in groups(failed):
+        rows = [
+            {"letter": failure.id, "new_error": failure.error[:MAX_ERROR], "new_type": failure.failure_type}
+            for failure in sorted(failures, key=lambda each: each.id)
+        ]
         with store.write() as connection:
-            for failure in sorted(failures, key=lambda each: each.id):
-                connection.execute(
-                    table.update()
-                    .where(table.c.id == failure.id, table.c.claimed_by == run_id)
-                    .values(
-                        error=failure.error[:MAX_ERROR],
-                        failure_type=failure.failure_type,
-                        attempts=table.c.attempts + 1,
-                        claimed_by=None,
-                    )
-                )
+            connection.execute(again, rows)
 
 
 def release(store: Store, run_id: str, flow: str | None = None) -> int:

@@ -37,13 +37,14 @@ def upsert(
     where: ColumnElement[bool] | None = None,
     in_order: bool = False,
 ) -> int:
-    """Insert rows; those whose key is there already are changed. Returns how many rows were written.
+    """Insert rows; those whose key is there already are changed.
 
     :param keys: the columns of the key
     :param change: the columns that change, all others by default
     :param where: which of the old rows may be changed
     :param in_order: whether the rows are written in the order given; else in that of their keys, the same for all, so
         that two transactions never wait for each other's rows
+    :return: how many rows were written, for one row only; drivers do not count those of several
     """
     if not rows:
         return 0
@@ -57,5 +58,5 @@ def upsert(
     changes = {name: statement.excluded[name] for name in names}
     statement = statement.on_conflict_do_update(index_elements=list(keys), set_=changes, where=where)
     ordered = rows if in_order else sorted(rows, key=lambda row: tuple(row[key] for key in keys))
-    result: Any = connection.execute(statement, list(ordered))
+    result: Any = connection.execute(statement, list(ordered) if len(ordered) > 1 else ordered[0])
     return int(result.rowcount)

@@ -16,7 +16,7 @@ OPTION = "[flowmate] store_url"
 DEFAULT_FILE = "flowmate/store.db"
 POSTGRES = "postgresql"
 SQLITE = "sqlite"
-_DRIVER = "postgresql+psycopg2"
+DRIVER = "postgresql+psycopg2"
 
 
 def configured_url() -> str:
@@ -40,7 +40,7 @@ def parse_url(text: str) -> URL:
             f"{OPTION} is not a database's URL; write for example postgresql://user:password@host/database"
         ) from None
     if url.drivername in ("postgres", POSTGRES):  # SQLAlchemy's default differs from version to version
-        url = url.set(drivername=_DRIVER)
+        url = url.set(drivername=DRIVER)
     name = url.get_backend_name()
     if name == SQLITE:
         return _checked_file(url)
