@@ -30,6 +30,7 @@ class Call {
     this.ended = false;
     this.settled = false;
     this.pending = false; // a promise was returned and has not settled
+    this.callbacks = false; // nothing was returned: it works with callbacks, or is done
     this.closed = false; // its result is out
     this.expired = false;
     this.activity = 0;
@@ -73,8 +74,8 @@ class Call {
 
   error(error) {
     this.fail(error);
-    if (this.step.dialect === 'ferryman') {
-      this.settle();
+    if (this.callbacks && this.step.dialect === 'ferryman') {
+      this.settle(); // there an error is an `end` too
     }
   }
 
@@ -93,6 +94,10 @@ class Call {
   }
 
   // --- how it goes ---
+
+  get failed() {
+    return this.errors.length > 0;
+  }
 
   /** Note an error of this call; the first one is the reason that is told. */
   fail(error) {
@@ -171,7 +176,13 @@ class Call {
       Promise.resolve(result).then((value) => this.returned(value), (error) => this.crash(error));
     } else if (result) {
       this.returned(result);
-    } // else it works with callbacks: it emits `end`, or the event loop runs empty
+    } else {
+      // It emits `end`, or the event loop runs empty.
+      this.callbacks = true;
+      if (this.errors.length > 0 && this.step.dialect === 'ferryman') {
+        this.settle();
+      }
+    }
   }
 
   returned(value) {
@@ -180,7 +191,9 @@ class Call {
       if (isGenerator(value)) {
         throw new Failure('its process is a generator function, which no SDK runs; wrap it with co()');
       }
-      if (value) {
+      if (Array.isArray(value) && this.step.returnsRows) {
+        value.forEach((row) => this.data({ data: row }));
+      } else if (value) {
         this.data(value);
       }
     } catch (error) {

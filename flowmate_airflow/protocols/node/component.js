@@ -9,6 +9,7 @@ const { Failure, describe, isObject } = require('./failures');
 const { jsonPlace } = require('./jsonplace');
 const { hint } = require('./near');
 
+const DESCRIPTOR = 'component.json';
 const JAVA_CLASS = /^[a-z_]\w*(\.\w+)+$/;
 
 /** Return the folder of component.json: the work folder or a folder in it that the image's environment names. */
@@ -25,7 +26,7 @@ function readJson(file, label) {
     text = fs.readFileSync(file, 'utf8').replace(/^\uFEFF/, '');
   } catch (error) {
     const reason = error.code === 'ENOENT' ? 'there is no such file in the image' : error.message;
-    throw new Failure(`cannot read ${label} (${file}): ${reason}`, 'config');
+    throw new Failure(`cannot read ${label}${label === DESCRIPTOR ? ` (${file})` : ''}: ${reason}`, 'config');
   }
   try {
     return JSON.parse(text);
@@ -48,7 +49,7 @@ function placeOf(error, folder) {
 class Component {
   constructor(folder) {
     this.folder = folder;
-    this.json = readJson(path.join(folder, 'component.json'), 'component.json');
+    this.json = readJson(path.join(folder, DESCRIPTOR), DESCRIPTOR);
     if (!isObject(this.json) || Array.isArray(this.json)) {
       throw new Failure('component.json must be an object with the keys `triggers` and `actions`', 'config');
     }

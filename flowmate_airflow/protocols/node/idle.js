@@ -5,8 +5,13 @@
 // Node says so by `beforeExit`: the event loop has nothing left. A component that keeps a connection pool or an
 // interval open never gets there. The first time, we wait until it has been quiet for a while; what is open then
 // counts as its furniture, and later calls end as soon as only furniture is left.
+//
+// A call that has failed gets no such time: it is told as failed whatever comes of the rest. (Connectors are known
+// to go on retrying in the background what they have reported as failed.)
 
 const POLL_MS = 50;
+const FAILED_MS = 50;
+const SHORTEST_GRACE_MS = 500;
 
 function handles() {
   const all = typeof process._getActiveHandles === 'function' ? process._getActiveHandles() : [];
@@ -52,18 +57,14 @@ class Idle {
   }
 
   learn() {
-    const first = this.furniture === null;
     this.furniture = new Set(handles());
     this.timers = timerCount();
-    if (first) {
-      this.onLinger();
-    }
   }
 
   /**
    * Wait for the end of a call.
    *
-   * `call` has `settled` (its process() is done), `activity` (a number that grows), and the methods
+   * `call` has `settled` (its process() is done), `failed`, `activity` (a number that grows), and the methods
    * `onSettled(callback)`, `starve()` (nothing is left that could settle it) and `expire()` (its time is up).
    */
   wait(call, timeoutSeconds) {
@@ -92,7 +93,10 @@ class Idle {
           done();
         });
       }
-      call.onSettled(() => setImmediate(() => this.poll(call, later, done, { since: Date.now(), activity: call.activity })));
+      call.onSettled(() => setImmediate(() => {
+        const now = Date.now();
+        this.poll(call, later, done, { start: now, since: now, first: call.activity, activity: call.activity });
+      }));
     });
   }
 
@@ -101,14 +105,33 @@ class Idle {
       done();
       return;
     }
-    const busy = requestCount() > 0 || handles().some(isWork) || call.activity !== quiet.activity;
-    const since = busy ? Date.now() : quiet.since;
-    if (Date.now() - since >= this.graceMs) {
+    if (call.failed && Date.now() - quiet.start >= Math.min(FAILED_MS, this.graceMs)) {
       this.learn();
       done();
       return;
     }
-    later(POLL_MS, () => this.poll(call, later, done, { since, activity: call.activity }));
+    const busy = requestCount() > 0 || handles().some(isWork) || call.activity !== quiet.activity;
+    const since = busy ? Date.now() : quiet.since;
+    if (Date.now() - since >= this.graceMs) {
+      if (this.furniture === null) {
+        this.onLinger();
+      }
+      this.learn();
+      if (call.activity === quiet.first) { // the wait was for nothing: be quicker the next time
+        this.graceMs = Math.max(this.graceMs / 2, Math.min(this.graceMs, SHORTEST_GRACE_MS));
+      }
+      done();
+      return;
+    }
+    const { start, first } = quiet;
+    later(POLL_MS, () => this.poll(call, later, done, { start, first, since, activity: call.activity }));
+  }
+
+  /** Wait for what may go on unseen: without a count of timers, furniture can hide work that only waits. */
+  async finish() {
+    if (this.furniture !== null && typeof process.getActiveResourcesInfo !== 'function') {
+      await new Promise((resolve) => setTimeout(resolve, this.graceMs));
+    }
   }
 }
 

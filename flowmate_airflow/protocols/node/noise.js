@@ -32,6 +32,15 @@ function recordLevel(record) {
   return NAMED_LEVELS[String(record.level).toLowerCase()] || null;
 }
 
+// Node's own warnings come by console.error; those about old interfaces are for the component's author alone.
+function printedLevel(level, text) {
+  const warning = /^\(node:\d+\) (?:\[\w+\] )?(\w*)/.exec(text);
+  if (warning === null) {
+    return level;
+  }
+  return warning[1] === 'DeprecationWarning' ? 'debug' : 'warning';
+}
+
 /** Return `{level, message}` of a line of bunyan, pino or winston, or null if it is none. */
 function parseRecord(line) {
   if (line[0] !== '{') {
@@ -122,7 +131,8 @@ function replaceProperty(object, name, value) {
 function takeConsole(noise, stream) {
   Object.keys(CONSOLE_LEVELS).forEach((name) => {
     console[name] = function print() {
-      noise.say(CONSOLE_LEVELS[name], util.format.apply(util, arguments));
+      const text = util.format.apply(util, arguments);
+      noise.say(printedLevel(CONSOLE_LEVELS[name], text), text);
     };
   });
   console.dir = (value, options) => noise.say('info', util.inspect(value, options));

@@ -47,8 +47,12 @@ class Runner {
     if (this.step.dialect !== 'sailor' || typeof init !== 'function') {
       return;
     }
+    const logger = makeLogger(this.step.output, null, {});
+    const emit = () => Promise.resolve(false);
+    // In sailor `this` is the module; some expect the `this` of process().
+    const self = Object.assign(Object.create(Object(this.step.module)), makeTask(this.step, logger, emit));
     try {
-      await init.call(this.step.module, this.step.session.cfg(this.step.dialect));
+      await init.call(self, this.step.session.cfg(this.step.dialect));
     } catch (error) {
       throw new Failure(`its init() failed: ${describe(error)}`, failureType(error));
     }
@@ -69,6 +73,9 @@ class Runner {
     }
     while (this.waiting.length > 0 && !this.stopped()) {
       await this.retryNext();
+    }
+    if (!this.stopped()) {
+      await this.step.idle.finish();
     }
     return this.code;
   }
@@ -178,10 +185,11 @@ async function run(step, name, lines) {
   return code;
 }
 
-/** Run a trigger for the rows of a dropdown: nothing of it is remembered. */
+/** Run a trigger for the rows of a dropdown: nothing of it is remembered, and each row is a message. */
 async function lookup(step, name, lines) {
   step.session.moreNodeSettings = { skipSnapshot: true };
   step.snapshot.silent = true;
+  step.returnsRows = true;
   return run(step, name, lines);
 }
 

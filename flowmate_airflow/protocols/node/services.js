@@ -17,6 +17,7 @@ class Service {
     this.step = step;
     this.rejections = new Map();
     this.settled = false;
+    this.failed = false;
     this.activity = 0;
   }
 

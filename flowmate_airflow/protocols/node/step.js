@@ -25,6 +25,7 @@ class Step {
     this.found = null;
     this.module = null;
     this.keepsPassthrough = false;
+    this.returnsRows = false; // an array that is returned is a list of rows, not one message
   }
 
   async load(name) {
