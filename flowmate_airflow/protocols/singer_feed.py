@@ -33,12 +33,14 @@ class Feed:
 
     :param load: how the target stores
     :param default_table: the table of messages that carry no stream
+    :param strict: as :class:`Table` has it
     """
 
-    def __init__(self, load: Load, default_table: str) -> None:
+    def __init__(self, load: Load, default_table: str, *, strict: bool = False) -> None:
         self.complete = False
         self.ids: dict[tuple[str, str], str | None] = {}
         self._load = load
+        self._strict = strict
         self._default = load.table or default_table
         self._tables: dict[str, Table] = {}
         self._by_stream: dict[str | None, Table] = {}
@@ -98,6 +100,9 @@ class Feed:
         for name in table.key:
             if data.get(name) is None:
                 return self._fail(message, f"it has no `{name}`, which is a key field of the table `{table.name}`")
+        for name in table.required:
+            if name not in data:
+                return self._fail(message, f"it has no `{name}`, which its stream `{table.name}` requires")
         external = data.get("externalId")
         if external is not None:
             self._remember(table, external, message)
@@ -107,7 +112,7 @@ class Feed:
         schema = None
         if not table.fits(data):
             try:
-                new = table.learn(data)
+                data, new = table.adapt(data)
             except Unfit as error:
                 return self._fail(message, str(error))
             if table.declared and new:
@@ -149,7 +154,7 @@ class Feed:
         if table is None:
             if len(self._tables) >= MAX_TABLES:
                 raise RequestError(f"the step's input has more than {MAX_TABLES:,} streams")
-            table = self._tables[name] = Table(name)
+            table = self._tables[name] = Table(name, strict=self._strict)
             table.key = self._key(table, self._load.key)
         self._by_stream[stream] = table
         return table

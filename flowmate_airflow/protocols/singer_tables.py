@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from types import NoneType
 from typing import Any
 
@@ -21,6 +21,11 @@ _JSON_TYPES: Mapping[type, str] = {
     dict: "object",
     list: "array",
 }
+_CLASSES: Mapping[str, frozenset[type]] = {
+    **{name: frozenset({each}) for each, name in _JSON_TYPES.items()},
+    "number": frozenset({int, float}),
+    "null": frozenset({NoneType}),
+}
 _ORDER = ("boolean", "integer", "number", "string", "object", "array")
 
 
@@ -31,20 +36,23 @@ class Unfit(ValueError):
 class Table:
     """One table of the target.
 
-    :param key: the fields that identify a record
+    :param strict: whether values must have the types that their source declares: the target would end at the first
+        record that has not
     """
 
-    def __init__(self, name: str, key: tuple[str, ...] = ()) -> None:
+    def __init__(self, name: str, *, strict: bool = False) -> None:
         self.name = name
-        self.key = key
+        self.key: tuple[str, ...] = ()
+        self.required: tuple[str, ...] = ()
+        self._strict = strict
         self.cursor: str | None = None
         self.sent = b""
         self.record_head = b'{"type":"RECORD","stream":' + orjson.dumps(name) + b',"record":'
         self._sources: dict[str, Stream] = {}
         self._properties: dict[str, Any] = {}
         self._seen: dict[str, set[type]] = {}
-        self._fits: dict[str, set[type] | None] = {}  # None: its schema is declared, so the target judges it
-        self._all_declared = False
+        self._fits: dict[str, Set[type] | None] = {}  # None: any value will do
+        self._only_names = False
 
     @property
     def declared(self) -> bool:
@@ -60,14 +68,15 @@ class Table:
                 properties[name] = _both(properties[name], schema) if name in properties else schema
         self._properties = properties
         self.cursor = self.cursor or stream.cursor
+        self.required = _required(stream) if self._strict and len(self._sources) == 1 else ()
         self._fits = {name: _allowed(classes) for name, classes in self._seen.items()}
-        self._fits |= dict.fromkeys(properties)
-        self._all_declared = bool(properties) and self._fits.keys() == properties.keys()
+        self._fits |= {name: _declared(schema) if self._strict else None for name, schema in properties.items()}
+        self._only_names = bool(properties) and not any(self._fits.values())
 
     def fits(self, record: Mapping[str, Any]) -> bool:
         """Return whether the record has only fields, and values of the types, that the table knows."""
         fits = self._fits
-        if self._all_declared:
+        if self._only_names:
             return record.keys() <= fits.keys()
         try:
             for name, value in record.items():
@@ -78,10 +87,10 @@ class Table:
             return False
         return True
 
-    def learn(self, record: Mapping[str, Any]) -> list[str]:
-        """Widen the table so that the record fits, and return the fields that are new.
+    def adapt(self, record: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Widen the table for a record, and return the record as the table takes it, with the fields that are new.
 
-        :raises Unfit: it would become too wide, or a number would lose its fraction
+        :raises Unfit: it cannot be stored
         """
         new = [name for name in record if name not in self._fits]
         if len(self._fits) + len(new) > MAX_FIELDS:
@@ -89,17 +98,15 @@ class Table:
                 f"table `{self.name}` would get {len(self._fits) + len(new):,} fields, more than {MAX_FIELDS:,}; "
                 "leave some out, or keep them as one object"
             )
-        for name, value in record.items():
-            if self.sent and value.__class__ is float and _whole_numbers(self._seen.get(name)):
-                self._check_fraction(name, value)
-        for name, value in record.items():
+        adapted = {name: self._adapted(name, value) for name, value in record.items()}
+        for name, value in adapted.items():
             if name not in self._properties:
                 seen = self._seen.setdefault(name, set())
-                if value is not None and not (self.sent and value.__class__ is float and _whole_numbers(seen)):
+                if value is not None:
                     seen.add(value.__class__)
                 self._fits[name] = _allowed(seen)
-        self._all_declared = self._all_declared and not new
-        return new
+        self._only_names = self._only_names and not new
+        return adapted, new
 
     def schema_line(self) -> bytes | None:
         """Return the SCHEMA line, or None when the target knows it."""
@@ -110,7 +117,8 @@ class Table:
         for name, seen in self._seen.items():
             if not seen:
                 seen.add(str)  # nothing but null so far: told as a text, so it stays one too
-            self._fits[name] = None if name in self._properties else _allowed(seen)
+            if name not in self._properties:
+                self._fits[name] = _allowed(seen)
         learned = {name: _inferred(seen) for name, seen in self._seen.items() if name not in self._properties}
         schema["properties"] = {**{name: {} for name in self.key}, **self._properties, **learned}
         message: dict[str, Any] = {
@@ -127,17 +135,40 @@ class Table:
         self.sent = line
         return line
 
-    def _check_fraction(self, name: str, value: float) -> None:
-        # The column exists by now: of the targets tried, one on PostgreSQL leaves it as it is, and the database rounds.
-        if not value.is_integer():
+    def _adapted(self, name: str, value: Any) -> Any:
+        classes = self._fits.get(name)
+        if classes is None or value.__class__ in classes:
+            return value
+        if value.__class__ is float and int in classes and (self.sent or name in self._properties):
+            # The column exists, for whole numbers: of the targets tried, some refuse 2.0, and one lets its database
+            # round 2.5.
+            if value.is_integer():
+                return int(value)
             raise Unfit(
-                f"its `{name}` is {value:g}, but the records before had whole numbers only, and so the column "
-                f"of the table `{self.name}` is one of whole numbers; `map` it to a text, or give it a schema before"
+                f"its `{name}` is {value:g}, but the table `{self.name}` has been told that these are whole numbers; "
+                "`map` it to a whole number or a text, or declare the field as a number"
             )
+        if name in self._properties:
+            told = " or ".join(_types(self._properties[name]))
+            raise Unfit(f"its `{name}` is {_called(value)}, but its stream `{self.name}` declares it as {told}")
+        return value
 
 
-def _whole_numbers(seen: set[type] | None) -> bool:
-    return bool(seen) and int in seen and float not in seen  # type: ignore[operator]
+def _called(value: Any) -> str:
+    return "null" if value is None else f"of the type {_JSON_TYPES[value.__class__]}"
+
+
+def _declared(schema: Any) -> Set[type] | None:
+    """Return the classes of values that a declared field takes; None: that cannot be told."""
+    types = _types(schema)
+    if not types or not all(each in _CLASSES for each in types):
+        return None
+    return frozenset().union(*(_CLASSES[each] for each in types))
+
+
+def _required(stream: Stream) -> tuple[str, ...]:
+    names = stream.schema.get("required")
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
 
 
 def _properties(stream: Stream) -> Mapping[str, Any]:

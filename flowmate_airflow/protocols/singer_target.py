@@ -29,7 +29,9 @@ class SingerTarget(SingerConversation):
 
     def __init__(self, request: Request, image: SingerImage) -> None:
         super().__init__(request, image)
-        self._feed = Feed(request.load, str(request.context.get("step") or "records"))
+        # Targets of the SDK check each record, and end at the first bad one; then no other would be stored either.
+        strict = image.about and request.config.get("validate_records", True) is not False
+        self._feed = Feed(request.load, str(request.context.get("step") or "records"), strict=strict)
         self._long_state: bytes | None = None
         self._results: Mapping[str, Any] | None = None
 
