@@ -13,7 +13,7 @@ const { Failure, isObject } = require('./failures');
 const FERRYMAN = '@openintegrationhub/ferryman';
 const SAILOR = 'elasticio-sailor-nodejs';
 const DIALECTS = ['sailor', 'ferryman', 'ferryman-old'];
-const ALIASES = { D1: 'sailor', D2: 'ferryman-old', D3: 'ferryman' };
+const ALIASES = { D1: 'sailor', D2: 'ferryman-old', D3: 'ferryman', 'ferryman-1': 'ferryman-old', 'ferryman-2': 'ferryman' };
 
 function readPackage(folder) {
   try {
@@ -85,13 +85,13 @@ function dialectOf(sdk, manifest) {
 
 /**
  * Return `{dialect, sdk: {name, version} | null, package: {name, version, engines} | null}` of an image.
- * `asked` is a dialect that the step insists on.
+ * `asked` is a dialect that the manifest insists on, `auto` or nothing.
  */
 function detect(folder, asked) {
   const found = readPackage(folder) || readPackage(process.cwd());
   const manifest = found || {};
   const sdk = choose(candidates(manifest, folder), manifest);
-  const dialect = asked ? ALIASES[asked] || asked : dialectOf(sdk, manifest);
+  const dialect = asked && asked !== 'auto' ? ALIASES[asked] || asked : dialectOf(sdk, manifest);
   if (!DIALECTS.includes(dialect)) {
     throw new Failure(`unknown dialect ${asked}; it is one of ${DIALECTS.join(', ')}`, 'config');
   }
