@@ -66,8 +66,7 @@ class AirbyteDestination(AirbyteConversation):
                 line = record(item)
                 if line is not None:
                     yield line
-                elif len(self._trouble) > _MAX_TROUBLE:
-                    self._trouble.append(ErrorEvent(f"more than {_MAX_TROUBLE:,} messages cannot be stored", "config"))
+                elif self._gives_up():
                     return
             elif isinstance(item, StateEvent):
                 yield from self._acks.state(item)
@@ -94,6 +93,13 @@ class AirbyteDestination(AirbyteConversation):
             text = f"it ended as if all were well, but did not confirm that these records are stored: {told}"
             return [*events, ErrorEvent(text, "system")]
         return [*events, *self._acks.reached()]
+
+    def _gives_up(self) -> bool:
+        """Return whether a message that failed ends the feeding: then nothing more must be stored."""
+        if len(self._trouble) > _MAX_TROUBLE:
+            self._trouble.append(ErrorEvent(f"more than {_MAX_TROUBLE:,} messages cannot be stored", "config"))
+            return True
+        return bool(self._request.context.get("on_error") == "fail")
 
     def _told(self) -> list[Event]:
         told = []
@@ -134,8 +140,9 @@ class AirbyteDestination(AirbyteConversation):
         name, namespace = metadata.get("stream"), metadata.get("namespace")
         if self._request.load.table is not None:
             found = list(self._streams)
-        elif name is None:
-            found = list(self._streams) if len(self._streams) == 1 else []
+        elif name is None:  # the step counts such messages as a stream of its own name
+            own = StreamKey(str(self._request.context.get("step")))
+            found = [own] if own in self._streams else list(self._streams)
         else:
             found = [key for key in self._streams if key.name == name]
         if len(found) != 1 or not isinstance(name, str | None) or not isinstance(namespace, str | None):

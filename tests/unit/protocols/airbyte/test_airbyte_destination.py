@@ -112,6 +112,18 @@ def test_a_message_without_stream_goes_into_the_only_one() -> None:
     assert fed(destination(), message(1, None))[0]["record"]["stream"] == "users"
 
 
+def test_messages_without_stream_are_a_stream_of_the_steps_name() -> None:
+    lines = fed(destination("users", "saved", context={"step": "saved"}), message(1, None), message(2))
+    assert [each["record"]["stream"] for each in lines[:2]] == ["saved", "users"]
+
+
+def test_nothing_is_stored_after_a_bad_message_that_fails_the_step() -> None:
+    bad = b'{"id": "x", "data": 1, "metadata": {"stream": "users"}}'
+    writing = destination(context={"on_error": "fail"})
+    assert [each["type"] for each in fed(writing, message(1), bad, message(2))] == ["RECORD"]
+    assert only(ErrorEvent, writing.end(0, {}))[0].message_id == "x"
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
