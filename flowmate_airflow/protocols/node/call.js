@@ -59,6 +59,9 @@ class Call {
     const message = fromComponent(emitted, this.step.dialect, this.given, (text) => this.warn(text));
     this.addPassthrough(message);
     const text = encode(message, (reason) => this.warn(reason));
+    if (!text.startsWith('{"data":')) {
+      throw new Failure(`JSON has no form for its data (a ${typeof message.data})`);
+    }
     this.step.output.sendLine(`{"type":"MESSAGE","message":${text}}`);
   }
 

@@ -4,6 +4,8 @@
 
 const { Failure, isObject, describe } = require('./failures');
 
+const MAX_DEPTH = 1000; // readers have a limit too, and fall over the whole line
+const CLOSING = /[\]}]{200}/;
 const ESCAPES = /\\(?:u(d[89a-f][0-9a-f]{2})|[^])/gi;
 
 function withoutHalves(text) {
@@ -20,6 +22,21 @@ function countBadNumbers(value) {
   return count;
 }
 
+function depthOf(text) {
+  let depth = 0;
+  let deepest = 0;
+  const tokens = /"(?:[^"\\]|\\.)*"|[[{]|[\]}]/g;
+  for (let match = tokens.exec(text); match !== null; match = tokens.exec(text)) {
+    if (match[0] === '{' || match[0] === '[') {
+      depth += 1;
+      deepest = Math.max(deepest, depth);
+    } else if (match[0][0] !== '"') {
+      depth -= 1;
+    }
+  }
+  return deepest;
+}
+
 /** Return a value as JSON, as it is now. `warn` is told what could not be kept. */
 function encode(value, warn) {
   let text;
@@ -28,6 +45,9 @@ function encode(value, warn) {
   } catch (error) {
     const reason = isObject(error) && /circular|cyclic/i.test(error.message) ? 'it refers to itself (circular)' : describe(error);
     throw new Failure(`what it gave cannot be written as JSON: ${reason.split('\n')[0]}`);
+  }
+  if (CLOSING.test(text) && depthOf(text) > MAX_DEPTH) {
+    throw new Failure(`what it gave is nested more than ${MAX_DEPTH} levels deep`);
   }
   if (text.includes('null')) {
     const bad = countBadNumbers(value);

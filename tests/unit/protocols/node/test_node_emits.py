@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from node_runs import Component
 
 
@@ -128,6 +129,28 @@ def test_circular_data_fails_its_message_only(component: Component) -> None:
     assert "circular" in ran.error["message"]
     assert ran.error["id"] == "1"
     assert ran.results == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("() => 1", "no form for its data (a function)"),
+        ("{toJSON: () => undefined}", "no form for its data"),
+        ("Object.assign({}, {toJSON() { throw new Error('not me'); }})", "not me"),
+        ("JSON.parse('['.repeat(3000) + ']'.repeat(3000))", "nested more than 1000 levels deep"),
+        ("(() => { let x = 0; for (let i = 0; i < 1e6; i += 1) { x = [x]; } return x; })()", "written as JSON"),
+    ],
+)
+def test_data_that_json_cannot_hold_fails_its_message_only(component: Component, value: str, reason: str) -> None:
+    component.action(f"this.emit('data', {{data: msg.data === 1 ? {value} : 2}});")
+    ran = component.run("act", [1, 2], on_error="skip")
+    assert reason in ran.error["message"]
+    assert ran.data == [2]
+
+
+def test_data_nested_less_deep_is_kept(component: Component) -> None:
+    component.trigger("return {data: JSON.parse('['.repeat(400) + '\"[[{\"' + ']'.repeat(400))};")
+    assert str(component.run("pull").data).count("[[{") == 1
 
 
 def test_data_that_is_no_message_is_taken_as_the_data(component: Component) -> None:
