@@ -61,8 +61,6 @@ def ask_source(step: UseStep, manifest: Manifest, facts: RunFacts, runtime: Runt
     """
     if manifest.protocol != "component" and not has_streams(manifest):
         raise ConfigFailure(_cannot(manifest, "its manifest says `discover: false`"))
-    if manifest.node is not None:
-        raise ConfigFailure(_cannot(manifest, "components of OIH and elastic.io describe functions, not tables"))
     mask = Masker()
     try:
         account = find_account(step.connection, step.id, step.use) if step.connection else None
