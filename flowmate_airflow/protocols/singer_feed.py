@@ -34,10 +34,13 @@ class Feed:
     :param load: how the target stores
     :param default_table: the table of messages that carry no stream
     :param strict: as :class:`Table` has it
+    :param stop_at_failure: whether no more is fed once a message cannot be stored: the step fails with it
     """
 
-    def __init__(self, load: Load, default_table: str, *, strict: bool = False) -> None:
+    def __init__(self, load: Load, default_table: str, *, strict: bool = False, stop_at_failure: bool = False) -> None:
         self.complete = False
+        self._stop_at_failure = stop_at_failure
+        self._failed = False
         self.ids: dict[tuple[str, str], str | None] = {}
         self._load = load
         self._strict = strict
@@ -58,6 +61,8 @@ class Feed:
         for item in items:
             if item.__class__ is bytes:
                 yield from self._message(item)
+                if self._failed:
+                    break
             elif isinstance(item, Stream):
                 yield from self._declare(item)
             else:
@@ -180,6 +185,7 @@ class Feed:
         if len(self._trouble) >= MAX_TROUBLE:
             raise RequestError(f"more than {MAX_TROUBLE:,} messages cannot be stored, among them: {text}")
         self._tell(ErrorEvent(text, "config", str(message.get("id"))))
+        self._failed = self._stop_at_failure
         return ()
 
     def _warn_of_fields(self, table: Table, new: list[str]) -> None:

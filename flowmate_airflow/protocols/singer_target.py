@@ -31,7 +31,9 @@ class SingerTarget(SingerConversation):
         super().__init__(request, image)
         # Targets of the SDK check each record, and end at the first bad one; then no other would be stored either.
         strict = image.about and request.config.get("validate_records", True) is not False
-        self._feed = Feed(request.load, str(request.context.get("step") or "records"), strict=strict)
+        context = request.context
+        stop = context.get("on_error") == "fail"
+        self._feed = Feed(request.load, str(context.get("step") or "records"), strict=strict, stop_at_failure=stop)
         self._long_state: bytes | None = None
         self._results: Mapping[str, Any] | None = None
 

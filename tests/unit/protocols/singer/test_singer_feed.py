@@ -228,6 +228,13 @@ def test_a_message_that_cannot_be_stored_fails_alone(item: bytes, text: str) -> 
     assert text in error.text
 
 
+def test_nothing_is_fed_after_a_failure_that_ends_the_step() -> None:
+    conversation = SingerTarget(Request(context={"on_error": "fail"}), SingerImage())
+    said = lines(conversation, [ORDERS, message(1, {"id": 1}), message("x", 5), message("y", 6), message(2, {"id": 2})])
+    assert [line["record"] for line in said[1:]] == [{"id": 1}]
+    assert [event.message_id for event in told(conversation) if isinstance(event, ErrorEvent)] == ["mx"]
+
+
 STRICT = Stream(
     "orders",
     {
