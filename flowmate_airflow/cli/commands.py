@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowmate_airflow.cli.connectorcommands import ADD, BUILD, CHECK
 from flowmate_airflow.cli.declarations import FORMAT, Argument, Command, Entry, Group
 from flowmate_airflow.cli.storecommands import DEAD_LETTERS, STATE
 
@@ -13,19 +14,6 @@ _CONNECTORS = Argument(
     "your own connectors: a folder with a folder for each (default: the option connectors_folder)",
     {"metavar": "DIR"},
 )
-
-_PROTOCOL = Argument(
-    ("--protocol",),
-    "what the image speaks (default: found out)",
-    {"choices": ["auto", "component", "singer", "airbyte"], "default": "auto"},
-)
-_OUT = Argument(
-    ("--out",),
-    "the folder for the connector's folder (default: the option connectors_folder)",
-    {"metavar": "DIR"},
-)
-_FORCE = Argument(("--force",), "replace a manifest that is there", {"action": "store_true"})
-
 _PARAMS = Argument(
     ("--params",), "the run's params as a JSON object, or @ and the name of a file with one", {"metavar": "JSON"}
 )
@@ -128,67 +116,9 @@ COMMANDS: tuple[Entry, ...] = (
                 (Argument(("name",), "the connector's name", {"metavar": "NAME"}), FORMAT, _CONNECTORS),
                 ("connectors show http",),
             ),
-            Command(
-                "add",
-                "Write the manifest of a connector that exists: of OIH, elastic.io, Singer or Airbyte, or of ours",
-                "flowmate_airflow.cli.connector_add:add_connector",
-                (
-                    Argument(
-                        ("--image",),
-                        "ask this image what it is; with --component-json or --repo only its name is used",
-                        {"metavar": "IMAGE"},
-                    ),
-                    Argument(("--component-json",), "read this component.json, and run nothing", {"metavar": "FILE"}),
-                    Argument(("--repo",), "read the component in this folder, and run nothing", {"metavar": "DIR"}),
-                    Argument(("--name",), "the connector's name (default: the image's)", {"metavar": "NAME"}),
-                    _PROTOCOL,
-                    Argument(
-                        ("--entrypoint",),
-                        "what is started in the image instead of its own entry point",
-                        {"metavar": "COMMAND"},
-                    ),
-                    _OUT,
-                    _FORCE,
-                ),
-                (
-                    "connectors add --image airbyte/source-faker:6.2.21",
-                    "connectors add --repo petstore-component --name petstore",
-                ),
-            ),
-            Command(
-                "build",
-                "Build the image of a component that has none, and write its manifest",
-                "flowmate_airflow.cli.connector_build:build_connector",
-                (
-                    Argument(
-                        ("what",),
-                        "a folder with a Dockerfile or a package.json, or a package of PyPI as pypi:NAME==VERSION",
-                        {"metavar": "FOLDER"},
-                    ),
-                    Argument(("--tag",), "the image's name and tag (default: made of name and version)"),
-                    Argument(
-                        ("--base-image",),
-                        "what the image starts from (default: python:3.12-slim or node:22-slim)",
-                        {"metavar": "IMAGE"},
-                    ),
-                    Argument(
-                        ("--with",),
-                        "a further requirement of a package; may be given several times",
-                        {"metavar": "REQUIREMENT", "action": "append", "dest": "with_"},
-                    ),
-                    Argument(
-                        ("--entrypoint",), "the package's command to start, if it has several", {"metavar": "COMMAND"}
-                    ),
-                    Argument(("--name",), "the connector's name (default: the image's)", {"metavar": "NAME"}),
-                    _PROTOCOL,
-                    _OUT,
-                    _FORCE,
-                ),
-                (
-                    "connectors build petstore-component",
-                    "connectors build pypi:tap-csv==1.2.0 --with 'setuptools<81'",
-                ),
-            ),
+            ADD,
+            BUILD,
+            CHECK,
         ),
     ),
     Group(

@@ -26,7 +26,7 @@ ARG BASE_IMAGE={base}
 FROM ${{BASE_IMAGE}} AS build
 COPY wheels /wheels
 # --target also works where the distribution marks its Python as externally managed; pip compiles the bytecode.
-RUN python3 -m pip install --no-index --find-links /wheels --no-cache-dir --target /opt/connector \\
+RUN python3 -m pip install --no-index --no-deps --find-links /wheels --no-cache-dir --target /opt/connector \\
     -r /wheels/requirements.txt
 
 FROM ${{BASE_IMAGE}}
@@ -74,7 +74,7 @@ def copy_component(folder: Path, context: Path) -> None:
 
 
 def base_python(client: APIClient, base: str, log: Log) -> str:
-    """Return the version of a base image's Python, such as 3.11.
+    """Return the version of a base image's Python, such as 3.11.2.
 
     :raises AuthoringError: there is no such image, or no Python in it
     """
@@ -82,7 +82,7 @@ def base_python(client: APIClient, base: str, log: Log) -> str:
     from flowmate_airflow.runtimes.engine import ENGINE_ERRORS, engine_failure
 
     look_at(client, base, log)
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    code = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
     try:
         made = client.create_container(
             base, entrypoint=["python3"], command=["-c", code], network_disabled=True, stdin_open=False
@@ -95,7 +95,7 @@ def base_python(client: APIClient, base: str, log: Log) -> str:
             client.remove_container(made["Id"], force=True, v=True)
     except ENGINE_ERRORS as error:
         raise AuthoringError(str(engine_failure(error, f"ask {base} for its Python", str(client.base_url)))) from None
-    if not re.fullmatch(r"3\.[0-9]+", told):
+    if not re.fullmatch(r"3\.[0-9]+\.[0-9]+", told):
         raise AuthoringError(f"the base image {base} has no Python 3")
     return str(told)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import zipfile
 from collections.abc import Sequence
 from configparser import ConfigParser
@@ -67,16 +68,32 @@ def fetch_wheels(package: Package, more: Sequence[str], python_version: str, fol
 
     Packages that come as sources only are built here, which runs their own build scripts.
 
-    :param python_version: of the image, such as 3.11
+    :param python_version: of the image, such as 3.11.2
     :raises AuthoringError: there is no such version, or its requirements cannot be had
     """
-    python = str(python_with_pip(python_version))
+    python = str(python_with_pip(".".join(python_version.split(".")[:2])))
     folder.mkdir(parents=True, exist_ok=True)
     options = ("--quiet", "--disable-pip-version-check", "--wheel-dir", str(folder))
-    ended = attempt([python, "-m", "pip", "wheel", *options, package.requirement, *more])
+    wanted = _pinned(package, more, python_version, folder)
+    ended = attempt([python, "-m", "pip", "wheel", *options, *wanted])
     if ended.returncode:
         raise AuthoringError(_failed(package, ended.stderr))
     return [f"{name}=={version}" for name, version in sorted(map(_of_wheel, folder.glob("*.whl")))]
+
+
+def _pinned(package: Package, more: Sequence[str], python_version: str, folder: Path) -> list[str]:
+    """Return what pip shall fetch: all versions, where uv is there to choose them for the image's very Python."""
+    uv = shutil.which("uv")
+    if uv is None:
+        return [package.requirement, *more]
+    asked = folder / "requirements.in"
+    asked.write_text("".join(f"{each}\n" for each in (package.requirement, *more)), encoding="utf-8")
+    options = ("--quiet", "--no-header", "--no-annotate", "--python-version", python_version)
+    ended = attempt([uv, "pip", "compile", *options, str(asked)])
+    asked.unlink()
+    if ended.returncode:
+        raise AuthoringError(_failed(package, ended.stderr))
+    return ["--no-deps", *(line for line in ended.stdout.splitlines() if line and not line.startswith(("#", " ", "-")))]
 
 
 def console_script(package: Package, folder: Path, wanted: str | None = None) -> str:
@@ -129,7 +146,8 @@ def _unpinned(name: str, extras: str) -> str:
 
 
 def _failed(package: Package, told: str) -> str:
-    if "No matching distribution found for" in told and package.name in told:
+    missing = ("No matching distribution found for", "there is no version of", "was not found in the package registry")
+    if any(sign in told for sign in missing) and package.name in told:
         return f"there is no {package.requirement} on PyPI for this Python:\n{told.strip()[-1500:]}"
     return f"the wheels of {package.requirement} cannot be had:\n{told.strip()[-3000:]}"
 

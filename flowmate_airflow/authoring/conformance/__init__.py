@@ -1,0 +1,1 @@
+"""The conformance suite: what a connector must do, tried on the connector itself."""
