@@ -32,13 +32,12 @@ def postgres() -> Iterator[str]:
 @pytest.fixture
 def postgres_url(postgres: str) -> Iterator[str]:
     """The URL of an empty database."""
-    server = sqlalchemy.create_engine(postgres, isolation_level="AUTOCOMMIT")
-    with server.connect() as connection:
-        connection.exec_driver_sql("CREATE DATABASE store_test")
-    yield sqlalchemy.make_url(postgres).set(database="store_test").render_as_string(hide_password=False)
+    yield postgres
     close_stores()
-    with server.connect() as connection:
-        connection.exec_driver_sql("DROP DATABASE store_test WITH (FORCE)")
+    server = sqlalchemy.create_engine(postgres)
+    with server.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
     server.dispose()
 
 
