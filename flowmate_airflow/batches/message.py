@@ -35,34 +35,34 @@ def derived(message: Message, data: Any, suffix: str = "") -> Message:
     return {**message, "id": f"{message['id']}{suffix}", "data": data}
 
 
-def canonical(message: Message, line: bytes | None, default_id: str) -> tuple[Message, bytes | None]:
+def canonical(message: Message, line: bytes | None, prefix: str, number: int) -> tuple[Message, bytes | None]:
     """Return a message as :func:`envelope` does, and as JSON where the component's own line can stand for it.
 
     :param line: what the component wrote
+    :param prefix: how its id begins, should it have none; the number follows
     """
-    own = message.get("id")
-    size = len(message)
     if line is not None:
-        if own is None and "id" not in message and size == 1 + _good_parts(message):
-            return {"id": default_id, **message}, b'{"id":"%b",' % default_id.encode() + line[1:]
-        if type(own) is str and own and size == 2 + _good_parts(message):
-            return message, line
-    return envelope(message, default_id), None
+        own = message.get("id", "")
+        others = len(message) - 2  # beside data and id
+        if type(own) is str and own:
+            if not others or others == _good_parts(message):
+                return message, line
+        elif "id" not in message and (others < 0 or others + 1 == _good_parts(message)):
+            default_id = f"{prefix}-{number}"
+            return {"id": default_id, **message}, b'{"id":"%b",%b' % (default_id.encode(), line[1:])
+    return envelope(message, f"{prefix}-{number}"), None
 
 
 def _good_parts(message: Message) -> int:
-    if len(message) <= 1:
-        return 0
+    """Return how many optional parts of the envelope a message has that are not empty."""
     return sum(1 for part in OPTIONAL_PARTS if message.get(part))
 
 
-_STREAM = re.compile(rb'"metadata":\{"stream":"((?:[^"\\]|\\.)*)"')
+_STREAM = re.compile(rb'"metadata": ?\{"stream": ?"((?:[^"\\]|\\.)*)"')
 
 
 def stream_in_line(line: bytes) -> str | None:
     """Return the stream of a message that is a line of JSON, as the protocols write it; None where it has none."""
-    start = line.rfind(b'"metadata":{"stream":"')
-    if start < 0:
-        return None
-    match = _STREAM.match(line, start)
+    start = line.rfind(b'"metadata":')
+    match = _STREAM.match(line, start) if start >= 0 else None
     return orjson.loads(b'"%b"' % match[1]) if match else None

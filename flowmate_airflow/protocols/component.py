@@ -147,7 +147,7 @@ def parse_line(line: bytes) -> Event:
     if line[:1] != b"{":
         return LogEvent(logging.INFO, _text(line))
     try:
-        value = orjson.loads(line)
+        value: dict[str, Any] = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         if _looks_like_event(line):
             raise ProtocolError(f"a line of its output is broken JSON ({error}): {_excerpt(line)}") from None
@@ -165,7 +165,8 @@ def failure_type_of_exit(code: int) -> FailureType:
 
 
 _NO_ID = (dict, list, bool)  # made once: this is asked for each message
-_HEAD = b'{"type":"MESSAGE","message":'
+_HEADS = (b'{"type":"MESSAGE","message":', b'{"type": "MESSAGE", "message": ')
+"""How the line of a message begins as most encoders write it."""
 
 
 def _message(value: dict[str, Any], line: bytes) -> Event:
@@ -174,8 +175,11 @@ def _message(value: dict[str, Any], line: bytes) -> Event:
         raise ProtocolError("a MESSAGE line of its output has no object `message` with the key `data`")
     if isinstance(message.get("id"), _NO_ID):
         raise ProtocolError("the `id` of a message of its output is neither a text nor a number")
-    # Written like this, the message can go on as it stands, without being encoded anew.
-    return MessageEvent(message, line[len(_HEAD) : -1] if len(value) == 2 and line.startswith(_HEAD) else None)
+    if len(value) == 2 and line.endswith(b"}"):
+        for head in _HEADS:
+            if line.startswith(head):  # the message can go on as it stands, without being encoded anew
+                return MessageEvent(message, line[len(head) : -1])
+    return MessageEvent(message)
 
 
 def _state(value: dict[str, Any]) -> Event:

@@ -14,7 +14,7 @@ FailureType: TypeAlias = Literal["config", "transient", "system"]
 FAILURE_TYPES: tuple[FailureType, ...] = ("config", "transient", "system")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes twice as long to make: there is one for each message
 class MessageEvent:
     """One message the component emitted.
 

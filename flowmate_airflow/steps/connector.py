@@ -40,6 +40,8 @@ OnError: TypeAlias = Literal["fail", "skip", "dead_letter"]
 
 MAX_FAILURES = 100_000
 """Messages that may fail in one try of a step that keeps them: their reasons are in memory until it ends."""
+TICK = 64
+"""After so many messages the clock is looked at, whether it is time to tell the counts."""
 HELD_BYTES = 8 * 1024 * 1024
 """Output held back until its input message is known to be done."""
 
@@ -96,6 +98,7 @@ class ConnectorRun:
         self._failed: ErrorEvent | None = None
         self._held: list[tuple[Message, bytes | None, str | None]] = []
         self._held_bytes = 0
+        self._holds = True
         self._line_bytes = 0
         self._running: Running | None = None
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -241,23 +244,25 @@ class ConnectorRun:
             data, cut = call.projection.cut(stream, message["data"])
             if cut:
                 message, line = {**message, "data": data}, None
-        self._number += 1
+        self._number = number = self._number + 1
         progress.messages_out += 1
         if stream is not None:
             progress.streams_out[stream] = progress.streams_out.get(stream, 0) + 1
-        message, line = canonical(message, line, f"{call.id_prefix}-{self._number}")
-        if not progress.messages_in:
-            self._sink.write(message, line, stream)
-        else:
+        message, line = canonical(message, line, call.id_prefix, number)
+        if self._holds:
             self._hold(message, line, stream)
-        self._log.tick()
+        else:
+            self._sink.write(message, line, stream)
+        if not number % TICK:
+            self._log.tick()
 
     def _hold(self, message: Message, line: bytes | None, stream: str | None) -> None:
         """Keep output back until its input is done: what a failed message left is made again by the retry."""
         self._held.append((message, line, stream))
         self._held_bytes += self._line_bytes
         if self._held_bytes > HELD_BYTES:
-            self._flush()  # it reports nothing, or has a lot to say about one message
+            self._flush()
+            self._holds = self.outcome.done.count > 0  # else it reports nothing
 
     def _flush(self) -> None:
         for message, line, stream in self._held:
