@@ -17,13 +17,13 @@ function isGenerator(value) {
 
 class Call {
   /**
-   * `step` is what all calls of a run share; `input` is the message it is called with (not the copy that the
-   * component gets), without id where there is none; `copy` makes that copy.
+   * `step` is what all calls of a run share; `input` is the message it is called with, without id where there is
+   * none; `given` is the copy that the component gets, `message`, and that one's `data` before anything was done to it.
    */
-  constructor(step, input, copy) {
+  constructor(step, input, given) {
     this.step = step;
     this.input = input;
-    this.given = copy;
+    this.given = given;
     this.errors = [];
     this.rejections = new Map();
     this.rebounded = null;

@@ -36,17 +36,25 @@ function parts(message) {
   };
 }
 
+// Components outlive the name that their SDK uses, so the other one answers too, without being seen in a copy.
+function hide(given, name, value) {
+  Object.defineProperty(given, name, { value, enumerable: false, writable: true, configurable: true });
+}
+
 /** Return one of our messages (fresh, it is changed) as a component of a dialect gets it. */
 function toComponent(message, dialect) {
   const given = parts(message);
-  if (dialect === 'ferryman-old') {
-    given.body = given.data;
-  }
+  const { data } = given;
   if (dialect === 'sailor') {
-    given.body = given.data;
-    given.id = message.id;
-    given.headers = message.headers || given.metadata.headers || {};
     delete given.data;
+    given.id = message.id;
+    given.body = data;
+    given.headers = message.headers || given.metadata.headers || {};
+    hide(given, 'data', data);
+  } else if (dialect === 'ferryman') {
+    hide(given, 'body', data);
+  } else {
+    given.body = data;
   }
   HTTP_PARTS.filter((key) => has(message, key)).forEach((key) => {
     given[key] = message[key];
@@ -55,8 +63,8 @@ function toComponent(message, dialect) {
 }
 
 function dataOf(emitted, input) {
-  if (has(emitted, 'data') && has(emitted, 'body') && input && emitted.data === input.data) {
-    return emitted.body; // the old dialect's input has both, and only one was replaced
+  if (emitted === input.message && emitted.data === input.data) {
+    return emitted.body; // its own input with both names, of which only one was replaced
   }
   return emitted.data === undefined ? emitted.body : emitted.data;
 }
@@ -70,7 +78,7 @@ function metadataOf(emitted, dialect) {
 /**
  * Return what a component emitted or returned as one of our messages.
  *
- * `input` is the message that the component was called with; `warn` is told about an emitted object that is no message.
+ * `input` is what the component was called with: the `message` and its `data` as it was; `warn` is told about an emitted object that is no message.
  */
 function fromComponent(emitted, dialect, input, warn) {
   if (!isObject(emitted)) {

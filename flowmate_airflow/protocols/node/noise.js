@@ -9,6 +9,7 @@ const { StringDecoder } = require('string_decoder');
 const { clip } = require('./failures');
 
 const MAX_LOG = 16 * 1024;
+const COLOURS = /\u001b\[[0-9;]*m/g;
 const MAX_HELD = 1024 * 1024;
 const CONSOLE_LEVELS = { log: 'info', info: 'info', debug: 'debug', trace: 'debug', warn: 'warning', error: 'error' };
 const NAMED_LEVELS = {
@@ -69,7 +70,8 @@ class Noise {
     this.decoder = new StringDecoder('utf8');
   }
 
-  say(level, text) {
+  say(level, printed) {
+    const text = printed.replace(COLOURS, '');
     if (text.trim() !== '') {
       this.output.log(level, clip(text, MAX_LOG));
     }

@@ -95,7 +95,7 @@ class Runner {
     const input = entry.line === null ? {} : parseMessage(entry.line);
     const copy = toComponent(entry.line === null ? {} : parseMessage(entry.line), this.step.dialect);
     this.noteAttachments(input);
-    const call = new Call(this.step, input, Object.assign({}, copy));
+    const call = new Call(this.step, input, { message: copy, data: copy.data });
     const outcome = await call.run(() => this.invoke(call, copy, entry));
     if (outcome.failure) {
       this.failed(input, outcome.failure);

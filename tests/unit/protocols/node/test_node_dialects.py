@@ -68,6 +68,18 @@ def test_old_ferryman_gets_both_names_and_either_may_be_changed(component: Compo
     assert component.run("act", [MESSAGE]).data == [{"new": 2}]
 
 
+@pytest.mark.parametrize(("sdk", "other"), [(FERRYMAN, "body"), (SAILOR, "data")])
+def test_the_other_name_answers_too_but_is_not_copied(component: Component, sdk: str, other: str) -> None:
+    component.sdk(sdk, "2.0.0").action(
+        f"this.emit('data', {{data: {{seen: msg.{other}.x, keys: Object.keys(msg)}}}});"
+        f"this.emit('data', msg); msg.{other} = {{replaced: true}}; this.emit('data', msg);"
+    )
+    ran = component.run("act", [MESSAGE])
+    assert ran.data[0]["seen"] == 1
+    assert other not in ran.data[0]["keys"]
+    assert ran.data[1:] == [{"x": 1}, {"replaced": True}]
+
+
 @pytest.mark.parametrize(
     ("manifest", "dialect"),
     [

@@ -81,6 +81,11 @@ def test_a_printed_line_that_has_no_end_and_one_that_has_none_ever(component: Co
     assert "more characters)" in ran.log
 
 
+def test_colours_are_left_out(component: Component) -> None:
+    component.action("console.log('\\u001b[31mred\\u001b[39m and plain'); console.log('\\u001b[39m');")
+    assert component.run("act", [1]).logs == [("info", "red and plain")]
+
+
 def test_stderr_stays_stderr(component: Component) -> None:
     component.action("process.stderr.write('aside\\n');")
     ran = component.run("act", [1])
