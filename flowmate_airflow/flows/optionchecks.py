@@ -38,6 +38,13 @@ def check_options(step: UseStep, manifest: Manifest, path: Path, source: SourceM
             "say it with the function's own fields, under `with`",
             at="key",
         )
+    if step.batch is not None and step.load.mode == "overwrite":
+        yield source.problem(
+            "`overwrite` with `batch` would keep the last batch only: each container replaces what is there",
+            (*path, "batch"),
+            "remove `batch`, or load by `append` or `dedup`",
+            at="key",
+        )
     if "sync" in step.model_fields_set and is_trigger and manifest.protocol == "component":
         yield source.problem(
             f"`sync` is for sources of the protocols singer and airbyte; `{manifest.name}` speaks `component`",

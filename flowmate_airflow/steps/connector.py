@@ -249,7 +249,7 @@ class ConnectorRun:
         if stream is not None:
             progress.streams_out[stream] = progress.streams_out.get(stream, 0) + 1
         message, line = canonical(message, line, call.id_prefix, number)
-        if self._holds:
+        if self._holds and progress.messages_in:
             self._hold(message, line, stream)
         else:
             self._sink.write(message, line, stream)

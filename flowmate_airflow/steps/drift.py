@@ -124,6 +124,8 @@ def _in_fields(table: str, old: Fields, new: Fields) -> Iterator[Change]:
                 yield Change("field added", table, False, full, after=after.children[name].describe())
             else:
                 one, other = before.children[name], after.children[name]
+                if one.is_same(other):
+                    continue
                 yield from _in_field(table, full, one, other)
                 if depth < MAX_DEPTH and (one.children and other.children):
                     both.append((f"{full}.", depth + 1, one, other))

@@ -83,6 +83,10 @@ class Fields:
         """What a value may be, precisely: with formats, and with what is in a list."""
         return _labels(self._parts, self._root)
 
+    def is_same(self, other: Fields) -> bool:
+        """Whether two fields are described in the same words, with nothing that stands elsewhere."""
+        return self._schemas == other._schemas and "$ref" not in str(self._schemas)
+
     def find(self, name: str) -> Fields | None:
         """Return the field of a name with dots, which may be parts of the names themselves."""
         child = self.children.get(name)

@@ -237,15 +237,24 @@ def _present(
 
 def _all_but(fields: Fields, without: frozenset[str]) -> Iterator[str]:
     """Yield the fields that together are all but some: whole objects, or what is left of them."""
+    below: dict[str, set[str]] = {}
+    for each in without:
+        for parent in _parents(each):
+            below.setdefault(parent, set()).add(each.removeprefix(f"{parent}."))
     for name, field in fields.children.items():
         if name in without:
             continue
-        below = (each.removeprefix(f"{name}.") for each in without if each.startswith(f"{name}."))
-        inner = frozenset(each for each in below if field.find(each) is not None)
+        inner = frozenset(each for each in below.get(name, ()) if field.find(each) is not None)
         if inner:
             yield from (f"{name}.{left}" for left in _all_but(field, inner))
         else:
             yield name
+
+
+def _parents(name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
 
 
 def _no_field(where: str, name: str, fields: Fields) -> str:

@@ -154,6 +154,8 @@ class Session:
         state = outcome.state if acknowledged is None else acknowledged
         if outcome.has_state and not self._step.window.is_override:
             if not self._step.manifest.keeps_state(function_name(self._step.use)):
+                if self.passes_state_on:  # a target's, which is about what its source has read
+                    return
                 self._log(
                     logging.WARNING,
                     f"the state that {self._step.use} gave is not kept: its manifest does not say `state: true`",
