@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, TypeAlias
@@ -94,18 +94,26 @@ def as_json(tables: Tables, stream: Stream, selected: Selected) -> dict[str, Any
 def rows(stream: Stream, chosen: SelectedStream | None) -> Iterator[Row]:
     """Yield the fields of a table, an object before its fields."""
     cursor = (chosen and chosen.cursor) or stream.cursor
-    always = kept_always(stream, cursor)
+    for name, field, read in _reads(fields_of(stream.schema).walk(), stream, chosen):
+        notes = [note for note, names in (("key", stream.primary_key), ("cursor", (cursor,))) if name in names]
+        yield Row(name, type_of(field), read, tuple(notes))
+
+
+def _reads(
+    fields: Iterable[tuple[str, Fields]], stream: Stream, chosen: SelectedStream | None
+) -> Iterator[tuple[str, Fields, Read]]:
+    """Yield fields with whether they are read."""
+    always = kept_always(stream, chosen.cursor if chosen else None)
     wanted = chosen.fields if chosen else frozenset()
     above = {parent for name in (wanted or ()) for parent in _parents(name)}
-    for name, field in fields_of(stream.schema).walk():
+    for name, field in fields:
         if chosen is not None and name in always:
             read: Read = "always"
         elif wanted is None or name in wanted or any(parent in wanted for parent in _parents(name)):
             read = "yes"
         else:
             read = "partly" if name in above else "no"
-        notes = [note for note, names in (("key", stream.primary_key), ("cursor", (cursor,))) if name in names]
-        yield Row(name, type_of(field), read, tuple(notes))
+        yield name, field, read
 
 
 def type_of(field: Fields) -> str:
@@ -123,12 +131,13 @@ def aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _summary(tables: Tables, stream: Stream, chosen: SelectedStream | None) -> tuple[str, ...]:
-    number = len(fields_of(stream.schema).children)
+    fields = fields_of(stream.schema).children
+    number = len(fields)
     if chosen is None:
         read, mode = "no", "can be incremental" if stream.incremental else "full only"
     else:
-        tops = [row for row in rows(stream, chosen) if "." not in row.name] if chosen.fields is not None else []
-        read = "all" if chosen.fields is None else f"{sum(row.read != 'no' for row in tops):,}"
+        some = sum(read != "no" for _, _, read in _reads(fields.items(), stream, chosen))
+        read = "all" if chosen.fields is None else f"{some:,}"
         mode = chosen.mode
         if mode == "full" and mode_of(stream, "incremental", stream.cursor) == "full" and stream.incremental:
             mode = "full (incremental with a cursor under `sync`)"

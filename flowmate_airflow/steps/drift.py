@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from flowmate_airflow.protocols.streams import Stream
+from flowmate_airflow.protocols.streams import JsonSchema, Stream
 from flowmate_airflow.steps.schemafields import ANY, MAX_DEPTH, MAX_WALK, Fields, fields_of
 from flowmate_airflow.steps.selection import full_name
 
@@ -104,11 +104,20 @@ def _in_table(name: str, old: Stream, new: Stream) -> Iterator[Change]:
         lost = not new.incremental
         yield Change("incremental changed", name, lost, before=_yes(old.incremental), after=_yes(new.incremental))
     if old.schema != new.schema:
-        yield from _in_fields(name, fields_of(old.schema), fields_of(new.schema))
+        referred = _referred(old.schema) == _referred(new.schema)
+        yield from _in_fields(name, fields_of(old.schema), fields_of(new.schema), quick=referred)
 
 
-def _in_fields(table: str, old: Fields, new: Fields) -> Iterator[Change]:
-    """Yield the changes below two objects; of a field that is new or gone, what is below it is not told."""
+def _referred(schema: JsonSchema) -> dict[str, Any]:
+    """Return what fields may refer to, such as definitions."""
+    return {word: value for word, value in schema.items() if word != "properties"}
+
+
+def _in_fields(table: str, old: Fields, new: Fields, *, quick: bool) -> Iterator[Change]:
+    """Yield the changes below two objects; of a field that is new or gone, what is below it is not told.
+
+    :param quick: whether fields that are described in the same words are the same
+    """
     rest = [("", 0, old, new)]
     for _ in range(MAX_WALK):
         if not rest:
@@ -124,7 +133,7 @@ def _in_fields(table: str, old: Fields, new: Fields) -> Iterator[Change]:
                 yield Change("field added", table, False, full, after=after.children[name].describe())
             else:
                 one, other = before.children[name], after.children[name]
-                if one.is_same(other):
+                if quick and one.is_same(other):
                     continue
                 yield from _in_field(table, full, one, other)
                 if depth < MAX_DEPTH and (one.children and other.children):

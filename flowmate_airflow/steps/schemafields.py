@@ -84,8 +84,8 @@ class Fields:
         return _labels(self._parts, self._root)
 
     def is_same(self, other: Fields) -> bool:
-        """Whether two fields are described in the same words, with nothing that stands elsewhere."""
-        return self._schemas == other._schemas and "$ref" not in str(self._schemas)
+        """Whether two fields are described in the same words. What they refer to may differ."""
+        return self._schemas == other._schemas
 
     def find(self, name: str) -> Fields | None:
         """Return the field of a name with dots, which may be parts of the names themselves."""

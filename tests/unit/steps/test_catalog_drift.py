@@ -125,6 +125,14 @@ def test_the_same_type_written_otherwise_is_no_change() -> None:
     assert not _changes(_with(x=one), _with(x={"type": ["null", "string"], "description": "told anew"}))
 
 
+def test_what_a_field_refers_to_counts() -> None:
+    def stream(kind: str) -> Stream:
+        schema = _object(a={"$ref": "#/$defs/money"}, b=TEXT)
+        return Stream("t", {**schema, "$defs": {"money": {"type": kind}}})
+
+    assert _changes(stream("number"), stream("string")) == [("type changed", "a", True)]
+
+
 def test_null_is_told_apart_from_types() -> None:
     assert _changes(ORDERS, _with(note=TEXT)) == [("nullable changed", "note", False)]
     (change,) = drift([_with(note=TEXT)], [ORDERS])
