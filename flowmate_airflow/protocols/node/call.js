@@ -53,6 +53,10 @@ class Call {
       this.warn('It gave data after its time was up; the data is left out.');
       return;
     }
+    if (this.closed && this.failed) {
+      this.warn('It gave data for a message after that was told as failed; the data is left out.');
+      return;
+    }
     if (this.closed) {
       this.warn('It gave data after its call was over; the data goes on, but outside of that call.');
     }

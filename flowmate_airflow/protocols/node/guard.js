@@ -2,7 +2,7 @@
 
 // What a component may do to the whole process: throw where nobody catches, reject where nobody waits, or end it.
 
-const { describe, failureType } = require('./failures');
+const { describe, failureType, EXIT_CODES } = require('./failures');
 
 const EXIT_TERMINATED = 143;
 const EXIT_BROKEN_PIPE = 141;
@@ -54,8 +54,9 @@ class Guard {
       this.current.crash(error);
       return;
     }
-    this.fail(`the component threw outside of a call: ${describe(error)}`, failureType(error));
-    this.leave(1);
+    const type = failureType(error);
+    this.fail(`the component threw outside of a call: ${describe(error)}`, type);
+    this.leave(EXIT_CODES[type]);
   }
 
   fail(text, type) {

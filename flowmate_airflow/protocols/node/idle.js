@@ -6,8 +6,8 @@
 // interval open never gets there. The first time, we wait until it has been quiet for a while; what is open then
 // counts as its furniture, and later calls end as soon as only furniture is left.
 //
-// A call that has failed gets no such time: it is told as failed whatever comes of the rest. (Connectors are known
-// to go on retrying in the background what they have reported as failed.)
+// Timers of a call that has failed are not waited for: it is told as failed whatever comes of them. (Connectors are
+// known to go on retrying in the background what they have reported as failed.)
 
 const POLL_MS = 50;
 const FAILED_MS = 50;
@@ -27,6 +27,11 @@ function timerCount() {
     return 0;
   }
   return process.getActiveResourcesInfo().filter((name) => name === 'Timeout' || name === 'Immediate').length;
+}
+
+// Before Node 11 timers were handles.
+function isTimer(handle) {
+  return Boolean(handle.constructor) && handle.constructor.name === 'Timer';
 }
 
 // A request that waits for its answer, or a child process, is work and not furniture.
@@ -54,6 +59,12 @@ class Idle {
   onlyFurniture() {
     return this.furniture !== null && requestCount() === 0 && timerCount() <= this.timers
       && handles().every((handle) => this.furniture.has(handle));
+  }
+
+  /** Whether nothing new is open but timers. */
+  onlyTimers() {
+    const known = this.furniture || new Set();
+    return requestCount() === 0 && handles().every((handle) => known.has(handle) || isTimer(handle));
   }
 
   learn() {
@@ -105,7 +116,7 @@ class Idle {
       done();
       return;
     }
-    if (call.failed && Date.now() - quiet.start >= Math.min(FAILED_MS, this.graceMs)) {
+    if (call.failed && Date.now() - quiet.start >= Math.min(FAILED_MS, this.graceMs) && this.onlyTimers()) {
       this.learn();
       done();
       return;

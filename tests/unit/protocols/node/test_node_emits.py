@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+
 import pytest
-from node_runs import Component
+from node_runs import DEADLINE, RUNNER, Component, node_binary, stdin_of
 
 
 def test_every_data_is_a_message_before_the_result_of_its_input(component: Component) -> None:
@@ -165,6 +169,17 @@ def test_data_that_is_no_object_is_an_error(component: Component) -> None:
     assert "a string as its data" in component.run("act", [1]).error["message"]
 
 
-def test_many_messages_come_through_a_slow_reader_whole(component: Component) -> None:
+def test_many_messages_come_whole_through_a_pipe_that_is_full(component: Component) -> None:
     component.trigger("for (let i = 0; i < 20000; i += 1) { this.emit('data', {data: {i, text: 'x'.repeat(200)}}); }")
-    assert [data["i"] for data in component.run("pull").data] == list(range(20000))
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)  # as Docker and Node itself leave it at times
+    command = [str(node_binary()), str(RUNNER), "run", "pull"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=writer, cwd=component.folder) as running:
+        os.close(writer)
+        assert running.stdin is not None
+        running.stdin.write(stdin_of().encode())
+        running.stdin.close()
+        with os.fdopen(reader, "rb") as stdout:
+            seen = [json.loads(line)["message"]["data"]["i"] for line in stdout]
+        assert running.wait(DEADLINE) == 0
+    assert seen == list(range(20000))

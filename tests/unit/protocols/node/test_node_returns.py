@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 import pytest
 from node_runs import Component
+from node_service import Answer, Service
 
 
 @pytest.mark.parametrize(
@@ -149,6 +153,38 @@ def test_a_call_that_failed_is_not_waited_for_when_it_goes_on_in_the_background(
     ran = component.run("act", range(20), on_error="skip", settings={"idle_grace": 30})
     assert len(ran.errors) == 10
     assert ran.data == list(range(0, 20, 2))
+
+
+def test_requests_under_way_are_waited_for_after_a_failure(
+    component: Component, serve: Callable[[Answer], Service]
+) -> None:
+    held = threading.Event()
+
+    def answer(method: str, path: str, body: object) -> tuple[int, object]:
+        if path == "/slow":
+            held.wait(1)  # nobody sets it: longer than a failed call is given
+        return 200, {}
+
+    url = serve(answer).url
+    component.action(
+        "const get = (path) => new Promise((done) =>"
+        " require('http').get(cfg.url + path, (answer) => answer.resume().on('end', done)));"
+        "await Promise.all([get('/slow').then(() => this.emit('data', {data: 'slow'})),"
+        " get('/').then(() => { throw new Error('refused'); })]);"
+    )
+    ran = component.run("act", [1], config={"url": url}, on_error="skip")
+    assert ran.data == ["slow"]
+    assert ran.kinds == ["MESSAGE", "ERROR"]
+
+
+def test_data_for_a_message_that_was_told_as_failed_is_left_out(component: Component) -> None:
+    component.action(
+        "if (msg.data === 1) { setTimeout(() => this.emit('data', {data: 'late'}), 400); throw new Error('refused'); }"
+        "await new Promise((r) => setTimeout(r, 1000)); return {data: 2};"
+    )
+    ran = component.run("act", [1, 2], on_error="skip")
+    assert ran.data == [2]
+    assert "told as failed" in ran.log
 
 
 def test_an_error_in_the_middle_does_not_end_a_call_that_goes_on(component: Component) -> None:
