@@ -66,7 +66,11 @@ def airflow(
     """A real Airflow with the loader and no flows, for the whole session, seen through REST."""
     connectors = Path(__file__).parent / "connectors"
     build_image(connectors / "probe", "flowmate-test/probe:1.0.0")
-    settings = {"AIRFLOW__FLOWMATE__CONNECTORS_FOLDER": str(connectors), "AIRFLOW__API__EXPOSE_CONFIG": "True"}
+    settings = {
+        "AIRFLOW__FLOWMATE__CONNECTORS_FOLDER": str(connectors),
+        "AIRFLOW__FLOWMATE__NETWORK": "host",  # containers reach the tests' servers, which listen on the loopback
+        "AIRFLOW__API__EXPOSE_CONFIG": "True",
+    }
     started = new_airflow(tmp_path_factory.mktemp("airflow") / "home", settings, database=database)
     pytestconfig.stash[_RUNNING] = started
     with started as client:
@@ -110,7 +114,7 @@ class FlowFolder:
         self._files.clear()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def local_airflow(airflow: Client, pytestconfig: pytest.Config) -> LocalAirflow:
     """The processes behind `airflow`, and their environment."""
     return pytestconfig.stash[_RUNNING]
