@@ -16,7 +16,7 @@ from flowmate_airflow.auth.credentials import Account, account_of, missing_conne
 from flowmate_airflow.batches.batch import BatchValue, BatchWriter, decoded
 from flowmate_airflow.catalog.catalog import configured_catalog
 from flowmate_airflow.catalog.manifest import Manifest
-from flowmate_airflow.flows.fieldmaps import FieldMap
+from flowmate_airflow.flows.fieldmaps import FieldMap, check_field_map
 from flowmate_airflow.operators.replay import ReplayMemory, replay_of
 from flowmate_airflow.operators.runtime import container_runtime
 from flowmate_airflow.operators.step import (
@@ -127,7 +127,7 @@ class ConnectorOperator(DockerOperator):
         self.inputs = list(inputs)
         self.when = when
         self.on_error = on_error
-        self.reading = Reading(select, sync, dict(cursors or {}))
+        self.reading = Reading(None if select is None else check_field_map(select), sync, dict(cursors or {}))
         self.load = load or Load()
         self.external_id = external_id
         self.part = part

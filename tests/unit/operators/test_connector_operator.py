@@ -254,6 +254,7 @@ def test_parameters_that_would_do_nothing_are_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("parameters", "told"),
     [
+        ({"select": {"orders": "id"}}, "select.orders: .* write `.id.`"),
         ({"inputs": "orders"}, r"\['orders'\]"),
         ({"config": [1]}, "`config`.*list"),
         ({"on_error": "skipp"}, "'fail', 'skip' or 'dead_letter'"),
