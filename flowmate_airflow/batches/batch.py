@@ -124,7 +124,7 @@ class BatchWriter:
 
     def declare(self, stream: Stream) -> None:
         """Say what the records of a stream look like; the last word on a stream counts."""
-        self._streams[stream.name] = stream.as_json()
+        self._streams[stream.key] = stream.as_json()
 
     def count_stream(self, name: str) -> None:
         """Count a message of a stream."""
@@ -303,7 +303,7 @@ def streams_of(value: Any) -> list[Stream]:
                 streams = orjson.loads(file.read())
         except (OSError, orjson.JSONDecodeError) as error:
             raise BatchError(f"the streams of a batch, {href}, cannot be read: {error}") from None
-    return [stream_from_json(name, stream) for name, stream in (streams or {}).items()]
+    return [stream_from_json({"name": key, **stream}) for key, stream in (streams or {}).items()]
 
 
 def _read_file(href: str, parts: int, count: int) -> Iterator[bytes]:

@@ -180,7 +180,7 @@ class Manifest(_Model):
             wrong = sorted((set(self.triggers) - {"read"}) | (set(self.actions) - {"write"}))
             if wrong:
                 raise ValueError(
-                    f"protocol `{self.protocol}` has only `read` (a trigger) and `write` (an action), not {', '.join(wrong)}"
+                    f"protocol `{self.protocol}` has the trigger `read` or the action `write`, not {', '.join(wrong)}"
                 )
         if self.node is not None and self.protocol != "component":
             raise ValueError("`node` goes with the protocol `component` only")

@@ -73,7 +73,7 @@ class ReplayMemory(StoreMemory):
         run = self._run
         done, failed = [], []
         for letter in find(self._store, run.flow, run.step, claimed_by=run.run_id):
-            if message_ids is not None and letter.message_id not in message_ids:
+            if message_ids is not None and letter.message["id"] not in message_ids:
                 continue
             again = self._failed.get(letter.message_id)
             if again is None:

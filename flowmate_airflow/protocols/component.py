@@ -234,7 +234,7 @@ def _stream(value: dict[str, Any]) -> Event:
     stream = _object(value, "stream")
     if not isinstance(stream.get("name"), str):
         raise ProtocolError("a STREAM line of its output has no `name` in its `stream`")
-    return StreamEvent(stream_from_json(stream["name"], stream))
+    return StreamEvent(stream_from_json(stream))
 
 
 def _catalog(value: dict[str, Any]) -> Event:
@@ -243,7 +243,7 @@ def _catalog(value: dict[str, Any]) -> Event:
         isinstance(each, dict) and isinstance(each.get("name"), str) for each in streams
     ):
         raise ProtocolError("a CATALOG line of its output needs a list `streams` of objects with a `name`")
-    return CatalogEvent([stream_from_json(each["name"], each) for each in streams])
+    return CatalogEvent([stream_from_json(each) for each in streams])
 
 
 def _describe(value: dict[str, Any]) -> Event:

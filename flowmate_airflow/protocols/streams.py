@@ -37,9 +37,14 @@ class Stream:
     incremental: bool = False
     raw: Any = None
 
+    @property
+    def key(self) -> str:
+        """What tells it from all other streams: its name, after its namespace where it has one."""
+        return f"{self.namespace}.{self.name}" if self.namespace else self.name
+
     def as_json(self) -> dict[str, Any]:
         """Return the stream as it stands in a batch's value: without what only its source needs."""
-        value: dict[str, Any] = {"schema": dict(self.schema)}
+        value: dict[str, Any] = {"name": self.name, "schema": dict(self.schema)}
         if self.primary_key:
             value["primary_key"] = list(self.primary_key)
         if self.cursor:
@@ -49,10 +54,10 @@ class Stream:
         return value
 
 
-def stream_from_json(name: str, value: Mapping[str, Any]) -> Stream:
+def stream_from_json(value: Mapping[str, Any]) -> Stream:
     """Return a stream from what :meth:`Stream.as_json` gave."""
     return Stream(
-        name=name,
+        name=value["name"],
         schema=value.get("schema") or dict(OPEN_SCHEMA),
         primary_key=tuple(value.get("primary_key") or ()),
         cursor=value.get("cursor"),

@@ -239,10 +239,11 @@ class ConnectorRun:
         if not isinstance(stream, str):
             stream = None
         if call.projection is not None:
-            if not call.projection.wants(stream):
+            namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
+            wanted, data = call.projection.cut(stream, namespace, message["data"])
+            if not wanted:
                 return
-            data, cut = call.projection.cut(stream, message["data"])
-            if cut:
+            if data is not message["data"]:
                 message, line = {**message, "data": data}, None
         self._number = number = self._number + 1
         progress.messages_out += 1

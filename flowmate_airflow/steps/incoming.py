@@ -31,10 +31,9 @@ def incoming_streams(source: Input, default: str) -> tuple[Stream, ...]:
         if name in declared or not isinstance(message["data"], dict):
             continue
         table = tables.get(name) or tables.setdefault(name, Table(name))
-        if table.fits(message["data"]):
-            continue
         try:
-            table.learn(message["data"])
+            if not table.fits(message["data"]):
+                table.adapt(message["data"])
         except Unfit as error:
             raise ConfigFailure(str(error)) from None
     seen = {name: Stream(name, _schema(table)) for name, table in tables.items()}

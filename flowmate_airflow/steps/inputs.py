@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from flowmate_airflow.batches.batch import read_lines, streams_of
 from flowmate_airflow.protocols.streams import Stream
@@ -18,11 +21,13 @@ class Input:
     :param read: returns all messages as lines of JSON without newlines, from the first on, each time it is called
     :param streams: what is known about their streams
     :param is_declared: whether all messages are of these streams
+    :param fingerprint: the same only for the same messages; None: nobody knows whether they will be the same again
     """
 
     read: Callable[[], Iterator[bytes]]
     streams: Sequence[Stream] = ()
     is_declared: bool = False
+    fingerprint: str | None = None
 
     def is_empty(self) -> bool:
         """Whether there is no message at all."""
@@ -44,15 +49,21 @@ def input_of(values: Iterable[Any], when: str | None) -> Input:
     :raises BatchError: a value is no batch, or what is known about its streams cannot be read
     """
     batches = list(values)
-    streams = {stream.name: stream for value in batches for stream in streams_of(value)}
+    streams = {stream.key: stream for value in batches for stream in streams_of(value)}
+    names = {stream.name for stream in streams.values()}
 
     def read() -> Iterator[bytes]:
         for value in batches:
             yield from pick_lines(when, read_lines(value))
 
-    return Input(read, tuple(streams.values()), all(_is_declared(value, streams) for value in batches))
+    return Input(
+        read,
+        tuple(streams.values()),
+        all(_is_declared(value, names) for value in batches),
+        hashlib.sha256(orjson.dumps([when, batches])).hexdigest(),
+    )
 
 
-def _is_declared(value: Any, streams: Mapping[str, Stream]) -> bool:
+def _is_declared(value: Any, names: set[str]) -> bool:
     counts = value.get("counts") or {}
-    return counts.keys() <= streams.keys() and sum(counts.values()) == value.get("count")
+    return counts.keys() <= names and sum(counts.values()) == value.get("count")

@@ -21,6 +21,7 @@ def letters_of(
     :param external_id: returns a message's own id
     """
     by_id: dict[str, Failure] = {}
+    kept: dict[str, int] = {}
     by_external: dict[str, Failure] = {}
     nameless: list[Failure] = []
     for failure in failures:
@@ -32,24 +33,26 @@ def letters_of(
             nameless.append(failure)
     for line in source.read() if by_id or by_external else ():
         message = decoded(line)
-        found = by_id.pop(message["id"], None)
+        found = by_id.get(message["id"])
         if found is None and by_external:
-            found = by_external.pop(external_id(message) or "", None)
+            found = by_external.get(external_id(message) or "")
         if found is not None:
-            yield _letter(found, message, run)
-        if not by_id and not by_external:
-            break
-    for number, failure in enumerate([*by_id.values(), *by_external.values(), *nameless]):
-        name = failure.message_id or failure.external_id or f"unknown-{number}"
+            # Several messages of one id are all kept: nobody knows which of them it was.
+            name = found.message_id or found.external_id or ""
+            kept[name] = number = kept.get(name, 0) + 1
+            yield _letter(found, message, run, number)
+    lost = [each for name, each in {**by_id, **by_external}.items() if name not in kept]
+    for place, failure in enumerate([*lost, *nameless]):
+        name = failure.message_id or failure.external_id or f"unknown-{place}"
         yield _letter(failure, {"id": name, "data": None}, run)
 
 
-def _letter(failure: Failure, message: Message, run: StepRun) -> DeadLetter:
+def _letter(failure: Failure, message: Message, run: StepRun, number: int = 1) -> DeadLetter:
     return DeadLetter(
         flow=run.flow,
         step=run.step,
         run_id=run.run_id,
-        message_id=str(message["id"]),
+        message_id=str(message["id"]) if number == 1 else f"{message['id']}#{number}",
         message=message,
         error=failure.text,
         failure_type=failure.failure_type,

@@ -45,11 +45,14 @@ class Memory(ABC):
         """Keep a source's catalog."""
 
     @abstractmethod
-    def tried(self) -> tuple[set[str], BatchValue | None]:
-        """Return which messages earlier tries of the task have done, and the batch that came of it."""
+    def tried(self, fingerprint: str) -> tuple[set[str], BatchValue | None]:
+        """Return which messages earlier tries of the task have done, and the batch that came of it.
+
+        :param fingerprint: of the input; what was done of another one does not count
+        """
 
     @abstractmethod
-    def keep_tried(self, done: Iterable[str], value: BatchValue) -> None:
+    def keep_tried(self, fingerprint: str, done: Iterable[str], value: BatchValue) -> None:
         """Keep what a try has done that failed in the end."""
 
     @abstractmethod
@@ -114,18 +117,23 @@ class StoreMemory(Memory):
         key = catalogs.CatalogKey(connector, connection, digest, self._run.tenant)
         catalogs.save_catalog(self._store, key, streams)
 
-    def tried(self) -> tuple[set[str], BatchValue | None]:
+    def tried(self, fingerprint: str) -> tuple[set[str], BatchValue | None]:
         """See :meth:`Memory.tried`."""
         if self._run.try_number <= 1:
             return set(), None
-        value: Any = results.partial(self._store, self._task)
-        return (results.done_ids(self._store, self._task), value) if value is not None else (set(), None)
+        partial = results.partial(self._store, self._task)
+        if partial is None or partial.get("input") != fingerprint:
+            results.forget(self._store, self._task)
+            return set(), None
+        return results.done_ids(self._store, self._task), partial["batch"]
 
-    def keep_tried(self, done: Iterable[str], value: BatchValue) -> None:
+    def keep_tried(self, fingerprint: str, done: Iterable[str], value: BatchValue) -> None:
         """See :meth:`Memory.keep_tried`."""
+        if self._run.try_number <= 1:
+            results.forget(self._store, self._task)  # of a run of the same name, which was deleted
         results.note_results(self._store, self._task, (results.Result(each) for each in done))
         # Last: without it the messages are simply sent again.
-        results.keep_partial(self._store, self._task, dict(value))
+        results.keep_partial(self._store, self._task, {"input": fingerprint, "batch": value})
 
     def forget_tried(self) -> None:
         """See :meth:`Memory.forget_tried`."""
@@ -183,11 +191,11 @@ class NoMemory(Memory):
     def keep_catalog(self, connector: str, connection: str, digest: str, streams: Any) -> None:
         """See :meth:`Memory.keep_catalog`."""
 
-    def tried(self) -> tuple[set[str], BatchValue | None]:
+    def tried(self, fingerprint: str) -> tuple[set[str], BatchValue | None]:
         """See :meth:`Memory.tried`."""
         return set(), None
 
-    def keep_tried(self, done: Iterable[str], value: BatchValue) -> None:
+    def keep_tried(self, fingerprint: str, done: Iterable[str], value: BatchValue) -> None:
         """See :meth:`Memory.keep_tried`."""
 
     def forget_tried(self) -> None:

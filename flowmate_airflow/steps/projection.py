@@ -24,6 +24,9 @@ class Cut:
     parents: frozenset[str]
 
 
+_UNWANTED = Cut(frozenset(), frozenset())
+
+
 class Projection:
     """Cuts records to the wanted streams and fields.
 
@@ -31,21 +34,30 @@ class Projection:
     """
 
     def __init__(self, selected: Iterable[SelectedStream]) -> None:
-        self._cuts = {each.stream.name: None if each.fields is None else cut_to(each.fields) for each in selected}
+        self._cuts: dict[tuple[str | None, str | None], Cut | None] = {}
+        for each in selected:
+            cut = None if each.fields is None else cut_to(each.fields)
+            self._cuts[each.stream.name, each.stream.namespace] = cut
+            self._cuts.setdefault((each.stream.name, None), cut)
+        names = {name for name, _ in self._cuts}
         # Where a source has but one stream, its messages need not name it.
-        self._only = next(iter(self._cuts)) if len(self._cuts) == 1 else None
-        self.changes_nothing = not self._cuts
+        self._only = next(iter(names)) if len(names) == 1 else None
 
-    def wants(self, stream: str | None) -> bool:
-        """Whether a message's stream is wanted."""
-        return (stream or self._only) in self._cuts
+    def cut(self, stream: str | None, namespace: str | None, data: Any) -> tuple[bool, Any]:
+        """Return whether a record is wanted, and its wanted fields.
 
-    def cut(self, stream: str | None, data: Any) -> tuple[Any, bool]:
-        """Return a record's wanted fields, and whether that is less than it had."""
-        cut = self._cuts[stream or self._only or ""]
+        :param stream: as the message names it
+        :returns: the very same `data` where all of it is wanted
+        """
+        name = stream or self._only
+        cut = self._cuts.get((name, namespace), _UNWANTED)
+        if cut is _UNWANTED:
+            cut = self._cuts.get((name, None), _UNWANTED)
+        if cut is _UNWANTED:
+            return False, None
         if cut is None or not isinstance(data, dict):
-            return data, False
-        return _kept(data, cut, ""), True
+            return True, data
+        return True, _kept(data, cut, "")
 
 
 def cut_to(fields: frozenset[str]) -> Cut:

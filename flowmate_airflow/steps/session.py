@@ -103,22 +103,22 @@ class Session:
         :raises ConfigFailure: the step failed and would fail again
         :raises TransientFailure: the step failed; a retry may heal it
         """
-        done, partial = self._remembered(self._memory.tried)
+        done, partial = self._tried(source)
         for message in read_batch(partial) if partial is not None else ():
             writer.write(message)
         if done:
             self._log(logging.INFO, f"{len(done):,} messages were done by an earlier try and are not sent again")
-        items = self.items(_without(_items(source), done))
+        items = self.items(_without(_items(source), _once(source, done)))
         run = self.prepare(BatchSink(writer), self._incoming(source))
         try:
             run.run(self._place.runtime, items, number_from=writer.count)
             self.finish(run.outcome, source)
         except BaseException:
-            self._keep_tried(run.outcome, writer)
+            self._keep_tried(run.outcome, source, writer)
             raise
         writer.errors = run.outcome.progress.errors
         value = writer.finish()
-        self._memory.forget_tried()
+        self._forget_tried()
         return value
 
     def prepare(self, sink: Sink, incoming: Sequence[Stream] = ()) -> ConnectorRun:
@@ -259,14 +259,30 @@ class Session:
         self._remembered(lambda: self._memory.keep_credentials(account, step.manifest.name, changed))
         self._log(logging.INFO, f"the connector changed {', '.join(sorted(changed))}; the new values are kept")
 
-    def _keep_tried(self, outcome: Outcome, writer: BatchWriter) -> None:
-        if not outcome.done.count:
+    def _tried(self, source: Input) -> tuple[set[str], BatchValue | None]:
+        """Return what earlier tries have done of this very input: a step before may have been run again since."""
+        if source.fingerprint is None:
+            return set(), None
+        try:
+            return self._memory.tried(source.fingerprint)
+        except StoreError as error:
+            self._log(logging.WARNING, f"all messages are sent, also those that an earlier try may have done: {error}")
+            return set(), None
+
+    def _forget_tried(self) -> None:
+        try:
+            self._memory.forget_tried()
+        except StoreError as error:
+            self._log(logging.WARNING, f"what earlier tries have done is not forgotten: {error}")
+
+    def _keep_tried(self, outcome: Outcome, source: Input, writer: BatchWriter) -> None:
+        if not outcome.done.count or source.fingerprint is None:
             return
         try:
             if self._links is not None:
                 self._links.flush()
             value = writer.finish()
-            self._memory.keep_tried(outcome.done, value)
+            self._memory.keep_tried(source.fingerprint, outcome.done, value)
             writer.keep()
         except (StoreError, OSError) as error:
             self._log(logging.WARNING, f"the next try sends all messages again: {error}")
@@ -286,6 +302,17 @@ def _may_change_credentials(step: StepCall) -> bool:
 def _items(source: Input) -> Iterator[Item]:
     yield from source.streams
     yield from source.read()
+
+
+def _once(source: Input, done: set[str]) -> set[str]:
+    """Return those ids that only one message of the input has: of several nobody knows which was done."""
+    seen: set[str] = set()
+    twice: set[str] = set()
+    for line in source.read() if done else ():
+        own = decoded(line)["id"]
+        if own in done:
+            (twice if own in seen else seen).add(own)
+    return seen - twice
 
 
 def _without(items: Iterable[Item], done: set[str]) -> Iterable[Item]:

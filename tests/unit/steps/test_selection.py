@@ -91,7 +91,7 @@ def test_a_name_may_have_dots_of_its_own() -> None:
     stream = Stream("flat", _object(**{"address": TEXT, "address.city": TEXT, "a.b": _object(**{"c.d": TEXT})}))
     (selected,) = select_streams({"flat": ["address.city", "a.b.c.d"]}, [stream])
     record = {"address": "x", "address.city": "Kiel", "a.b": {"c.d": 1, "e": 2}}
-    assert Projection([selected]).cut("flat", record)[0] == {"address.city": "Kiel", "a.b": {"c.d": 1}}
+    assert Projection([selected]).cut("flat", None, record)[1] == {"address.city": "Kiel", "a.b": {"c.d": 1}}
     (selected,) = select_streams({"flat": ["*", "!address.city"]}, [stream])
     assert selected.fields == {"address", "a.b"}
 
@@ -258,7 +258,7 @@ def test_a_projected_record_has_the_chosen_fields_and_its_keys_and_nothing_else(
     known = sorted(_paths(record))
     chosen = data.draw(st.lists(st.sampled_from(known), min_size=1, unique=True))
     (selected,) = select_streams({"t": chosen}, [stream])
-    kept, _ = Projection([selected]).cut("t", record)
+    _, kept = Projection([selected]).cut("t", None, record)
     assert kept["id"] == record["id"]
     assert _paths(kept) == {*chosen, "id"}
 
@@ -270,10 +270,23 @@ def test_what_is_taken_off_is_gone_and_all_else_is_there(fields: dict[str, Any],
     known = sorted(_paths(record) - {"id"})
     off = data.draw(st.lists(st.sampled_from(known), unique=True)) if known else []
     (selected,) = select_streams({"t": ["*", *(f"!{name}" for name in off)]}, [Stream("t", schema, ("id",))])
-    kept, _ = Projection([selected]).cut("t", record)
+    _, kept = Projection([selected]).cut("t", None, record)
     assert _paths(kept) >= set(known) - set(off) - {name for name in known if _under(name, off)}
     assert not _paths(kept) & set(off)
 
 
 def _under(name: str, others: list[str]) -> bool:
     return any(name.startswith(f"{other}.") or other.startswith(f"{name}.") for other in others)
+
+
+def test_tables_of_one_name_in_two_namespaces_keep_their_own_fields() -> None:
+    record = {"id": 1, "a": 2, "b": 3}
+    both = Projection(
+        [
+            SelectedStream(Stream("t", namespace="one"), frozenset({"a"})),
+            SelectedStream(Stream("t", namespace="two"), frozenset({"b"})),
+        ]
+    )
+    assert both.cut("t", "one", record) == (True, {"a": 2})
+    assert both.cut("t", "two", record) == (True, {"b": 3})
+    assert both.cut("u", "one", record) == (False, None)

@@ -68,7 +68,7 @@ def world(tmp_path: Path) -> World:
 
 def given(*data: Any) -> Input:
     lines = [orjson.dumps({"id": str(n), "data": each}) for n, each in enumerate(data, start=1)]
-    return Input(lambda: iter(lines))
+    return Input(lambda: iter(lines), fingerprint=repr(data))
 
 
 def saving(fails: Any = None, failure_type: str = "transient") -> Behaviour:
@@ -119,6 +119,40 @@ def test_a_third_try_knows_what_both_before_it_did(world: World) -> None:
     assert [each["data"] for each in acme.messages] == ["a", "b", "b", "c", "c"]
 
 
+def test_what_was_done_of_another_input_does_not_count(world: World) -> None:
+    """Somebody cleared the step before as well: its messages have the same ids, and other data."""
+    acme = Played(saving(fails=["c"]))
+    with pytest.raises(TransientFailure):
+        world.run(acme, given("a", "b", "c"))
+    world.attempt, acme.behaviour = 2, saving(fails=["z"])
+    with pytest.raises(TransientFailure):
+        world.run(acme, given("x", "y", "z"))
+    world.attempt, acme.behaviour = 3, saving()
+    assert data_of(world.run(acme, given("x", "y", "z"))) == ["saved x", "saved y", "saved z"]
+    assert [each["data"] for each in acme.messages] == ["a", "b", "c", "x", "y", "z", "z"]
+
+
+def test_messages_of_one_id_are_all_sent_again(world: World) -> None:
+    lines = [orjson.dumps({"id": each, "data": f"{each}{n}"}) for n, each in enumerate(["1", "2", "1", "3"])]
+    source = Input(lambda: iter(lines), fingerprint="same")
+    acme = Played(saving(fails=["12"]))
+    with pytest.raises(TransientFailure):
+        world.run(acme, source)
+    world.attempt, acme.behaviour = 2, saving()
+    world.run(acme, source)
+    assert [each["data"] for each in acme.messages] == ["10", "21", "12", "10", "12", "33"]
+
+
+def test_a_store_that_is_away_is_no_reason_to_fail_a_step_that_needs_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close_stores()
+    monkeypatch.setenv("AIRFLOW__FLOWMATE__STORE_URL", "postgresql+psycopg2://me:geheim@127.0.0.1:1/none")
+    world.attempt = 2
+    assert data_of(world.run(Played(saving()), given("a"))) == ["saved a"]
+    assert any("all messages are sent" in line for line in world.log)
+
+
 def test_a_component_that_reports_nothing_gets_everything_again(world: World) -> None:
     def play(lines: Iterator[dict[str, Any]]) -> Iterator[Any]:
         next(lines)
@@ -150,6 +184,13 @@ def test_records_that_are_named_by_their_own_id_are_found_again(world: World) ->
         ("2", {"externalId": "x2"}, "bad mail"),
         ("unknown-0", None, "nobody knows"),
     ]
+
+
+def test_failed_messages_of_one_id_are_all_kept() -> None:
+    lines = [orjson.dumps({"id": each, "data": n}) for n, each in enumerate(["1", "2", "1"])]
+    failures = [Failure("no", "system", "1"), Failure("gone", "system", "9")]
+    letters = letters_of(failures, Input(lambda: iter(lines)), StepRun("f", "r", "s"), lambda each: None)
+    assert [(each.message_id, each.message["data"]) for each in letters] == [("1", 0), ("1#2", 2), ("9", None)]
 
 
 def counting(lines: Iterator[dict[str, Any]]) -> Iterator[Any]:
