@@ -12,6 +12,7 @@ from flowmate_airflow.flows.fieldmaps import ALL, Choice, choice_of
 from flowmate_airflow.protocols.streams import SelectedStream, Stream, SyncMode
 from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.steps.schemafields import Fields, fields_of
+from flowmate_airflow.steps.steplog import clean_failure
 
 MAX_TOLD = 20
 """How many problems are told; the rest is counted."""
@@ -29,9 +30,8 @@ class SelectionError(ConfigFailure):
         self.problems = tuple(problems)
         told = self.told()
         listed = told[0] if len(told) == 1 else "".join(f"\n- {problem}" for problem in told) + "\n"
-        super().__init__(
-            f"the step asks for what the source does not have: {listed}{'' if len(told) > 1 else '. '}{LOOK}"
-        )
+        text = f"the step asks for what the source does not have: {listed}{'' if len(told) > 1 else '. '}{LOOK}"
+        super().__init__(clean_failure(text))  # near names are the source's own
 
     def told(self) -> list[str]:
         """Return the problems, as many as one cares to read."""

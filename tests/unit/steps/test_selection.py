@@ -132,6 +132,12 @@ def test_the_error_is_no_reason_to_retry_and_says_where_to_look() -> None:
     assert len(caught.value.problems) == 500
 
 
+def test_names_of_the_source_cannot_steer_the_terminal() -> None:
+    with pytest.raises(SelectionError) as caught:
+        select_streams({"orders": "*"}, [Stream("order\x1b[2Js")])
+    assert "\x1b" not in str(caught.value)
+
+
 @pytest.mark.parametrize("field_map", [{"orders": False}, {"*": False}, {"orders": {"selected": []}}])
 def test_no_table_left(field_map: Any) -> None:
     assert "no table is left" in _problems(field_map)[0]
