@@ -62,7 +62,10 @@ def check_with_bad(subject: Subject) -> str | None:
     wrong = subject.wrong()
     if wrong is None:
         raise Skipped("it knows no credentials that could be wrong; --bad-config gives a configuration that is")
-    seen = subject.once("bad check", lambda: subject.ask("check", wrong, "`check` with wrong credentials"))
+    try:
+        seen = subject.once("bad check", lambda: subject.ask("check", wrong, "`check` with wrong credentials"))
+    except Skipped as error:
+        raise Skipped(f"its manifest refuses this already, so that the connector was not asked: {error}") from None
     if seen.failure is not None or seen.broken is not None:
         raise Failed(f"`check` with wrong credentials: {seen.problem()}")
     if seen.late:
@@ -95,7 +98,7 @@ def discovers(subject: Subject) -> str | None:
         problems += [f"stream `{stream.name}`: {problem}" for problem in _stream_problems(stream)]
     if problems:
         raise Failed("\n".join(problems[:10]))
-    return f"{len(streams):,} streams"
+    return "1 stream" if len(streams) == 1 else f"{len(streams):,} streams"
 
 
 def _described(subject: Subject) -> Seen:

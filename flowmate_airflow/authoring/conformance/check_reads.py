@@ -27,7 +27,8 @@ def reads(subject: Subject) -> str | None:
                 raise Failed(f"`{name}` gave no record of any stream{_silence(subject, seen)}")
             raise Skipped(f"`{name}` gave no message")
         if seen.undeclared:
-            raise Failed(f"`{name}` gave records of {_names(seen.undeclared)} before it declared the stream")
+            told = f"`{name}` gave records of {_names(seen.undeclared)}"
+            raise Failed(f"{told} without the schema of the stream before them")
         problems = list(_misfits(subject, name, seen))
         if problems:
             raise Failed("\n".join(problems[:5]))

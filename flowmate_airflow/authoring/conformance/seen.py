@@ -36,6 +36,7 @@ class Record:
 class Seen:
     """One run.
 
+    :param lines: whether each line of its stdout is a message of the protocol
     :param code: the exit code, None when it did not end by itself
     :param late: it was stopped since it took too long
     :param cut: it was stopped since the check had seen enough
@@ -47,6 +48,7 @@ class Seen:
     """
 
     what: str
+    lines: bool = True
     code: int | None = None
     reason: str | None = None
     late: bool = False

@@ -29,6 +29,7 @@ from flowmate_airflow.protocols.events import (
     StateEvent,
     StreamEvent,
 )
+from flowmate_airflow.protocols.streams import OPEN_SCHEMA
 from flowmate_airflow.runtimes.base import MIB, Limits, Running, Runtime, RuntimeFailure
 from flowmate_airflow.steps.conversations import conversation_for
 from flowmate_airflow.steps.jobs import job_for
@@ -64,7 +65,8 @@ class Session:
         :param what: the run in words, for reasons
         :param cut: asked after each state and message whether enough was seen
         """
-        seen = Seen(what)
+        # A Singer program answers other questions than `run` in any form.
+        seen = Seen(what, lines=request.verb == "run" or self.manifest.protocol != "singer")
         self.runs.append(seen)
         started = time.monotonic()
         try:
@@ -114,7 +116,7 @@ class Session:
             return
         if not line.strip():
             return
-        if not _is_said(line):
+        if seen.lines and not _is_said(line):
             seen.noise += 1
         try:
             events = list(conversation.take(line))
@@ -123,6 +125,10 @@ class Session:
             return
         if not any(isinstance(event, CredentialsEvent) for event in events):
             self._search(line, seen.what, "output")
+        if any(isinstance(event, MessageEvent) for event in events):
+            # What stands for a schema that was never told comes together with the record that needed it.
+            guessed = (event.stream for event in events if isinstance(event, StreamEvent))
+            seen.undeclared.update(stream.name for stream in guessed if stream.schema == OPEN_SCHEMA)
         for event in events:
             self._note(seen, event)
 
