@@ -9,6 +9,8 @@ const { Failure, describe, isObject } = require('./failures');
 const { jsonPlace } = require('./jsonplace');
 const { hint } = require('./near');
 
+// What require() says of an ECMAScript module that only import() can load.
+const IMPORT_ONLY = ['ERR_REQUIRE_ESM', 'ERR_REQUIRE_ASYNC_MODULE'];
 const DESCRIPTOR = 'component.json';
 const JAVA_CLASS = /^[a-z_]\w*(\.\w+)+$/;
 
@@ -91,7 +93,7 @@ class Component {
     try {
       return require(file);
     } catch (error) {
-      if (isObject(error) && error.code === 'ERR_REQUIRE_ESM') {
+      if (isObject(error) && IMPORT_ONLY.includes(error.code)) {
         return this.importFile(file, main, label);
       }
       throw this.loadFailure(error, file, main, label);
@@ -108,7 +110,7 @@ class Component {
 
   loadFailure(error, file, main, label) {
     const start = `cannot load ${label}: `;
-    if (isObject(error) && error.code === 'MODULE_NOT_FOUND') {
+    if (isObject(error) && /^(ERR_)?MODULE_NOT_FOUND$/.test(error.code)) {
       return new Failure(start + this.missing(error, file, main), 'config');
     }
     if (error instanceof SyntaxError) {

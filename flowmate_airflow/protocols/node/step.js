@@ -35,12 +35,13 @@ class Step {
     this.module = await this.component.load(this.found);
   }
 
-  /** Log a warning, but each only once. */
+  /** Log a warning, but each only once, and not without end. */
   warnOnce(text) {
     const count = (this.said.get(text) || 0) + 1;
-    if (this.said.size < MAX_WARNINGS || this.said.has(text)) {
-      this.said.set(text, count);
+    if (count === 1 && this.said.size >= MAX_WARNINGS) {
+      return;
     }
+    this.said.set(text, count);
     if (count === 1) {
       this.output.log('warning', text);
     }

@@ -183,3 +183,13 @@ def test_many_messages_come_whole_through_a_pipe_that_is_full(component: Compone
             seen = [json.loads(line)["message"]["data"]["i"] for line in stdout]
         assert running.wait(DEADLINE) == 0
     assert seen == list(range(20000))
+
+
+def test_a_warning_that_comes_again_and_again_is_told_once_and_counted(component: Component) -> None:
+    component.trigger(
+        "for (let i = 0; i < 50; i += 1) { this.emit('data', {data: NaN}); }"
+        "for (let i = 1; i <= 200; i += 1) { this.emit('data', {data: Array(i).fill(NaN)}); }"
+    )
+    warnings = [text for level, text in component.run("pull").logs if level == "warning"]
+    assert "1 number of its data is NaN or infinite; JSON has null for that. (51 times)" in warnings
+    assert len(warnings) <= 101

@@ -35,6 +35,19 @@ def test_every_form_of_return(component: Component, module: str, sailor: bool) -
     assert ran.code == 0
 
 
+@pytest.mark.parametrize("top", ["", "await null;"])
+def test_an_ecmascript_module(component: Component, top: str) -> None:
+    component.action("return {data: process.versions.node};")
+    if int(str(component.run("act", [1]).data[0]).split(".")[0]) < 16:
+        pytest.skip("this Node has no such modules")
+    component.file("package.json", '{"type": "module"}')
+    component.file("lib/act.js", f"{top} export async function process(msg) {{ return {{data: msg.data}}; }}")
+    ran = component.run("act", ["a"])
+    assert ran.data == ["a"]
+    component.file("lib/act.js", "import 'nowhere'; export const process = () => null;")
+    assert "'nowhere'" in component.run("act", ["a"]).error["message"]
+
+
 @pytest.mark.parametrize("value", ["null", "undefined", "false", "0", "''"])
 def test_a_falsy_return_is_no_message(component: Component, value: str) -> None:
     component.action(f"return {value};")
