@@ -104,6 +104,9 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "flowmate_airflow.operators.connector",
                     "flowmate_airflow.operators.map",
+                    "flowmate_airflow.operators.pair",
+                    "flowmate_airflow.operators.split",
+                    "flowmate_airflow.operators.state",
                 ],
             }
         ],

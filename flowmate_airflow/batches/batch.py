@@ -44,13 +44,16 @@ _NOT_FOR_XCOM = re.compile(rb'"__(?:[a-z_]*__|type|source|var)":|\\u0000')
 class BatchValue(TypedDict):
     """What a step's XCom holds: either `messages`, or `href` and `preview`, with `parts` when there are several.
 
-    `bytes` is the size of the messages as JSON; `errors` counts the messages left out because they failed; `counts`
-    has the number of messages of each stream; `streams` says what their records look like.
+    `bytes` is the size of the messages as JSON; `errors` counts the messages left out because they failed; `received`
+    those that the step got. `counts` and `received_counts` have the numbers by stream; `streams` says what their
+    records look like.
     """
 
     count: int
     errors: int
     bytes: int
+    received: NotRequired[int]
+    received_counts: NotRequired[dict[str, int]]
     messages: NotRequired[list[Message]]
     href: NotRequired[str]
     parts: NotRequired[int]
@@ -92,6 +95,8 @@ class BatchWriter:
         self.counts: dict[str, int] = {}
         self.count = 0
         self.errors = 0
+        self.received = 0
+        self.received_counts: dict[str, int] = {}
         self.bytes = 0
 
     def write(self, message: Message, line: bytes | None = None) -> None:
@@ -136,6 +141,10 @@ class BatchWriter:
         :raises StorageFailure: the file cannot be completed
         """
         value: BatchValue = {"count": self.count, "errors": self.errors, "bytes": self.bytes}
+        if self.received:
+            value["received"] = self.received
+        if self.received_counts:
+            value["received_counts"] = self.received_counts
         if self._file is None:
             value["messages"] = self._held
         else:

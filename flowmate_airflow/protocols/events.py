@@ -33,6 +33,20 @@ class StreamEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class FilesEvent:
+    """Records that the component has put into files of its own instead of its output.
+
+    :param paths: of the files in its container, a record a line
+    :param gzip: whether they are compressed
+    :param head: what makes a line of output of a record, before it, and after it comes a closing brace
+    """
+
+    paths: Sequence[str]
+    gzip: bool
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StateEvent:
     """What the component wants to be told at its next start: the whole of it. The last one wins."""
 
@@ -128,6 +142,7 @@ class ProgressEvent:
 Event: TypeAlias = (
     MessageEvent
     | StreamEvent
+    | FilesEvent
     | StateEvent
     | ResultEvent
     | RejectedEvent

@@ -17,6 +17,7 @@ from flowmate_airflow.protocols.events import (
     Event,
     LogEvent,
     MessageEvent,
+    FilesEvent,
     ProtocolError,
     RequestError,
     StateEvent,
@@ -199,10 +200,17 @@ class SingerTap(SingerConversation):
         return (StateEvent(state),)
 
     def _batch(self, value: dict[str, Any]) -> Iterable[Event]:
-        raise ProtocolError(
-            f"the tap sends the stream `{value.get('stream')}` as BATCH files, which stay in its container: take "
-            "`batch_config` out of the step's `with` and the manifest's `defaults`, so that it sends records"
-        )
+        encoding, paths = value.get("encoding") or {}, value.get("manifest")
+        compression = encoding.get("compression") or "none"
+        readable = encoding.get("format") == "jsonl" and compression in ("gzip", "none") and isinstance(paths, list)
+        if not readable or not all(isinstance(path, str) and path.startswith("file://") for path in paths or ()):
+            raise ProtocolError(
+                f"the tap sends the stream `{value.get('stream')}` as BATCH files that cannot be read here: let its "
+                "`batch_config` (of the step's `with`, or the manifest's `defaults`) say the format `jsonl` and a root "
+                "`file://…`, or take it out, so that it sends records"
+            )
+        head = b'{"type":"RECORD","stream":' + orjson.dumps(value.get("stream")) + b',"record":'
+        return (FilesEvent([path.removeprefix("file://") for path in paths or ()], compression == "gzip", head),)
 
     def _version(self, value: dict[str, Any]) -> Iterable[Event]:
         return (LogEvent(logging.DEBUG, f"the tap activated a version of `{value.get('stream')}`; it is left alone"),)

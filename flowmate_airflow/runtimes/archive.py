@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO
 
 from flowmate_airflow.runtimes.base import OutputLimitExceeded, RuntimeFailure
 from flowmate_airflow.runtimes.lines import show_size
@@ -28,6 +30,44 @@ def pack(folder: str, files: Mapping[str, bytes]) -> bytes:
             entry.size, entry.mode = len(content), 0o666
             archive.addfile(entry, io.BytesIO(content))
     return target.getvalue()
+
+
+@contextmanager
+def open_one(chunks: Iterable[bytes], name: str) -> Iterator[IO[bytes]]:
+    """Give the one file of an archive, to be read once, without having all of it in memory.
+
+    :raises RuntimeFailure: it is no archive, or holds something else than a file
+    """
+    try:
+        with tarfile.open(fileobj=_Chunks(chunks), mode="r|") as archive:
+            entry = archive.next()
+            content = archive.extractfile(entry) if entry is not None and entry.isfile() else None
+            if content is None:
+                raise RuntimeFailure(f"the component's file {name} is no file", retry=False)
+            yield content
+    except tarfile.TarError as error:
+        raise RuntimeFailure(f"the component's file {name} cannot be read: {error}", retry=True) from None
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks of bytes as a file."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return as much as is asked for, less only at the end."""
+        parts, missing = [], size
+        while missing:
+            if not self._rest:
+                self._rest = next(self._chunks, b"")
+                if not self._rest:
+                    break
+            part, self._rest = self._rest[:missing], self._rest[missing:]
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
 
 
 def unpack_one(chunks: Iterable[bytes], name: str, limit: int) -> bytes | None:

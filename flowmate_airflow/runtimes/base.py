@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import IO, TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from flowmate_airflow.catalog.manifest import PythonProcess
@@ -141,6 +141,14 @@ class Running(ABC):
 
         :raises OutputLimitExceeded: one is larger than :attr:`Limits.file`
         :raises RuntimeFailure: they cannot be read
+        """
+
+    @abstractmethod
+    def open_file(self, path: str) -> AbstractContextManager[IO[bytes]]:
+        """Return a file of the component opened for reading, from the beginning to the end only, while it runs.
+
+        :param path: as the component knows it
+        :raises RuntimeFailure: there is no such file, or it cannot be read
         """
 
     @abstractmethod

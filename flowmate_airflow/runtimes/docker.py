@@ -7,14 +7,14 @@ import json
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import docker.errors  # noqa: TID253 - this module is the one place that talks to the engine
 import docker.utils  # noqa: TID253
 import requests
 
 from flowmate_airflow.protocols.base import FILES
-from flowmate_airflow.runtimes.archive import pack, unpack_one
+from flowmate_airflow.runtimes.archive import open_one, pack, unpack_one
 from flowmate_airflow.runtimes.base import Job, Log, Running, Runtime, RuntimeFailure, Stream
 from flowmate_airflow.runtimes.connection import Connection
 from flowmate_airflow.runtimes.engine import ENGINE_ERRORS, engine_failure, image_missing, pull, reason
@@ -278,6 +278,18 @@ class _Container(Running):
             if content is not None:
                 found[name] = content
         return found
+
+    @contextmanager
+    def open_file(self, path: str) -> Iterator[IO[bytes]]:
+        """See :meth:`Running.open_file`."""
+        try:
+            chunks, _ = self._client.get_archive(self._id, path)
+        except docker.errors.NotFound:
+            raise RuntimeFailure(f"the component has no file {path}", retry=False) from None
+        except ENGINE_ERRORS as error:
+            raise engine_failure(error, f"read the file {path}", str(self._client.base_url)) from error
+        with open_one(chunks, path) as file:
+            yield file
 
     def stop_feeding(self) -> None:
         """See :meth:`Running.stop_feeding`."""

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 from uuid import uuid4
 
 from flowmate_airflow.protocols.base import FILES
@@ -186,6 +186,16 @@ class _Process(Running):
                 raise OutputLimitExceeded(f"the component's file {name} is larger than {show_size(limit)}")
             found[name] = content
         return found
+
+    @contextmanager
+    def open_file(self, path: str) -> Iterator[IO[bytes]]:
+        """See :meth:`Running.open_file`."""
+        try:
+            file = Path(path).open("rb")  # noqa: SIM115
+        except OSError as error:
+            raise RuntimeFailure(f"the component's file {path} cannot be read: {error.strerror}", retry=False) from None
+        with file:
+            yield file
 
     def stop_feeding(self) -> None:
         """See :meth:`Running.stop_feeding`."""

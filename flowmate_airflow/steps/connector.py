@@ -17,6 +17,7 @@ from flowmate_airflow.protocols.events import (
     ErrorEvent,
     Event,
     FailureType,
+    FilesEvent,
     LogEvent,
     MessageEvent,
     ProgressEvent,
@@ -30,6 +31,7 @@ from flowmate_airflow.protocols.events import (
 )
 from flowmate_airflow.runtimes.base import Job, Running, Runtime, RuntimeFailure
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
+from flowmate_airflow.steps.filelines import lines_of
 from flowmate_airflow.steps.outcome import Failure, Outcome
 from flowmate_airflow.steps.projection import Projection
 from flowmate_airflow.steps.sinks import Sink
@@ -107,6 +109,7 @@ class ConnectorRun:
             ResultEvent: self._take_result,
             StreamEvent: lambda event: self._sink.declare(event.stream),
             StateEvent: self._take_state,
+            FilesEvent: self._take_files,
             ProgressEvent: self._log.component_progress,
             ErrorEvent: self._take_error,
             RejectedEvent: self._take_rejected,
@@ -122,6 +125,18 @@ class ConnectorRun:
         :raises TransientFailure: the step failed; a retry may heal it
         """
         self._number = number_from
+        try:
+            self._run(runtime, items)
+        except BaseException:
+            self.tell()
+            raise
+        return self.outcome
+
+    def tell(self) -> None:
+        """Tell the last counts: after a success, when all else has been said."""
+        self._log.counts()
+
+    def _run(self, runtime: Runtime, items: Iterable[Item]) -> None:
         try:
             with runtime.start(self._job, self._conversation.feed(self._counted(items))) as running:
                 self._running = running
@@ -142,7 +157,6 @@ class ConnectorRun:
         finally:
             self._log.finish()
         self._judge(code, reason)
-        return self.outcome
 
     def stop(self) -> None:
         """End the component, if it runs."""
@@ -256,6 +270,16 @@ class ConnectorRun:
             self._sink.write(message, line, stream)
         if not number % TICK:
             self._log.tick()
+
+    def _take_files(self, event: FilesEvent) -> None:
+        """Take in the records of a component's own files as if it had written them."""
+        if self._running is None:
+            return
+        for path in event.paths:
+            with self._running.open_file(path) as raw:
+                for line in lines_of(raw, gzipped=event.gzip, limit=self._job.limits.line, name=path):
+                    for each in self._conversation.take(event.head + line + b"}"):
+                        self._handle(each)
 
     def _hold(self, message: Message, line: bytes | None, stream: str | None) -> None:
         """Keep output back until its input is done: what a failed message left is made again by the retry."""

@@ -19,7 +19,7 @@ from flowmate_airflow.steps.connector import ConnectorRun
 from flowmate_airflow.steps.errors import TransientFailure
 from flowmate_airflow.steps.inputs import NOTHING, Input
 from flowmate_airflow.steps.mapping import pick_lines
-from flowmate_airflow.steps.session import Session
+from flowmate_airflow.steps.session import Session, take_counts
 from flowmate_airflow.steps.sinks import BatchSink, Pipe, PipeClosed
 
 _JOIN_SECONDS = 60.0
@@ -66,8 +66,12 @@ class Pair:
         self._second.finish(second.outcome, kept)
         acknowledged = second.outcome.state if second.outcome.has_state and self._second.passes_state_on else None
         self._first.finish(first.outcome, source, acknowledged=acknowledged)
-        writer.errors = first.outcome.progress.errors + second.outcome.progress.errors
-        return writer.finish()
+        take_counts(writer, second.outcome)
+        writer.errors += first.outcome.progress.errors
+        value = writer.finish()
+        first.tell()
+        second.tell()
+        return value
 
     def _streams(self) -> list[Stream]:
         """Return the streams that the first step reads, as it will read them."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flowmate_airflow.batches.batch import BatchValue, BatchWriter, decoded, read_batch
-from flowmate_airflow.batches.message import Message
+from flowmate_airflow.batches.batch import BatchValue, BatchWriter, decoded, read_lines
+from flowmate_airflow.batches.message import Message, stream_in_line
 from flowmate_airflow.flows.fieldmaps import FieldMap
 from flowmate_airflow.protocols.base import Conversation, Item
 from flowmate_airflow.protocols.events import RequestError
@@ -104,8 +104,8 @@ class Session:
         :raises TransientFailure: the step failed; a retry may heal it
         """
         done, partial = self._tried(source)
-        for message in read_batch(partial) if partial is not None else ():
-            writer.write(message)
+        for line in read_lines(partial) if partial is not None else ():
+            _write_again(writer, line)
         if done:
             self._log(logging.INFO, f"{len(done):,} messages were done by an earlier try and are not sent again")
         items = self.items(_without(_items(source), _once(source, done)))
@@ -116,9 +116,10 @@ class Session:
         except BaseException:
             self._keep_tried(run.outcome, source, writer)
             raise
-        writer.errors = run.outcome.progress.errors
+        take_counts(writer, run.outcome)
         value = writer.finish()
         self._forget_tried()
+        run.tell()
         return value
 
     def prepare(self, sink: Sink, incoming: Sequence[Stream] = ()) -> ConnectorRun:
@@ -293,6 +294,20 @@ class Session:
         except StoreError as error:
             failure = TransientFailure if error.transient else ConfigFailure
             raise failure(f"step `{self._step.run.step}`: {error}") from None
+
+
+def take_counts(writer: BatchWriter, outcome: Outcome) -> None:
+    """Let a batch's value tell what its step got, and what failed."""
+    progress = outcome.progress
+    writer.errors += progress.errors
+    writer.received, writer.received_counts = progress.messages_in, progress.streams_in
+
+
+def _write_again(writer: BatchWriter, line: bytes) -> None:
+    writer.write(decoded(line), line)
+    name = stream_in_line(line)
+    if name is not None:
+        writer.count_stream(name)
 
 
 def _may_change_credentials(step: StepCall) -> bool:

@@ -154,11 +154,14 @@ class StepLog:
             self._log(logging.INFO, str(self.progress))
 
     def finish(self) -> None:
-        """Tell the last counts and what was left out."""
+        """Tell what was left out."""
         if self._dropped:
             self._log(logging.WARNING, f"{self._dropped:,} lines of log were dropped: the component logs too much")
         if self.progress.errors > MAX_ERRORS:
             self._log(logging.WARNING, f"{self.progress.errors - MAX_ERRORS:,} more messages failed")
+
+    def counts(self) -> None:
+        """Tell the last counts."""
         if self._on_progress is None:
             self._log(logging.INFO, str(self.progress))
         else:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from flowmate_airflow.catalog.manifest import Manifest
-from flowmate_airflow.runtimes.base import Job, Running, Runtime, Stream
+from flowmate_airflow.runtimes.base import Job, Running, Runtime, RuntimeFailure, Stream
 
 Behaviour: TypeAlias = Callable[[Iterator[dict[str, Any]]], Iterator[Any]]
 """Gets the lines of stdin as objects; gives objects, or bytes for other lines; an int at the end is the exit code."""
@@ -22,6 +23,7 @@ class Played(Runtime):
         self.behaviour = behaviour
         self.jobs: list[Job] = []
         self.fed: list[dict[str, Any]] = []
+        self.files: dict[str, bytes] = {}
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -64,6 +66,12 @@ class _Run(Running):
 
     def read_back(self) -> dict[str, bytes]:
         return {}
+
+    @contextmanager
+    def open_file(self, path: str) -> Iterator[IO[bytes]]:
+        if path not in self._played.files:
+            raise RuntimeFailure(f"the component has no file {path}", retry=False)
+        yield io.BytesIO(self._played.files[path])
 
     def stop_feeding(self) -> None:
         pass

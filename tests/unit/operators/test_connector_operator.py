@@ -73,6 +73,9 @@ class Script(Runtime, Running):
     def read_back(self) -> dict[str, bytes]:
         return {}
 
+    def open_file(self, path: str) -> Any:
+        raise AssertionError(path)
+
     def stop_feeding(self) -> None:
         pass
 

@@ -36,6 +36,7 @@ def test_too_much_is_dropped_and_counted() -> None:
         log.message_error(ErrorEvent("no", "system", str(number)))
     log.component_progress(ProgressEvent(5, 10, "rows"))
     log.finish()
+    log.counts()
     assert len([line for line in lines if "0123456789" in line]) == 2
     assert "WARNING 3 lines of log were dropped: the component logs too much" in lines
     assert "WARNING 3 more messages failed" in lines

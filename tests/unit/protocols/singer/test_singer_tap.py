@@ -122,6 +122,8 @@ def test_versions_are_left_alone() -> None:
         (b'{"type":"SCHEMA","stream":"orders"}', "SCHEMA line of its output needs"),
         (b'{"type":"STATE"}', "no key `value`"),
         (b'{"type":"BATCH","stream":"orders","manifest":["file:///tmp/x"]}', "`batch_config`"),
+        (b'{"type":"BATCH","stream":"o","encoding":{"format":"parquet"},"manifest":["file:///x"]}', "`batch_config`"),
+        (b'{"type":"BATCH","stream":"o","encoding":{"format":"jsonl"},"manifest":["s3://x"]}', "`batch_config`"),
     ],
 )
 def test_a_record_is_never_lost_in_silence(line: bytes, text: str) -> None:
