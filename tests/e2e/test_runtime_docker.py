@@ -452,3 +452,55 @@ def test_stop_over_the_network(remote: docker.APIClient) -> None:
             assert line == b"ready"
             running.stop()
         assert running.wait() == 137
+
+
+REWRITES = """
+import json, pathlib, sys
+path = pathlib.Path("/flowmate/config.json")
+config = json.loads(path.read_text())
+path.write_text(json.dumps({**config, "token": "new"}))
+path.with_name("big").write_text("x" * 300_000)
+path.with_name("folder").mkdir()
+path.with_name("linked").symlink_to("/etc/hostname")
+print(config["token"], flush=True)
+input()
+"""
+
+
+@pytest.mark.parametrize("user", [None, "1000:1000"])
+def test_files_go_in_and_come_back_as_the_component_left_them(runtime: DockerRuntime, user: str | None) -> None:
+    names = ("config.json", "gone.json", "folder", "linked")
+    files = {"config.json": b'{"token": "old"}'}
+    what = replace(job(REWRITES), files=files, read_back=names, user=user)
+    with runtime.start(what, [b"go on\n"]) as running:
+        assert [line for _, line in running.lines()] == [b"old"]
+        assert running.wait() == 0
+        assert running.read_back() == {"config.json": b'{"token": "new"}'}
+
+
+def test_a_file_that_comes_back_has_a_limit(runtime: DockerRuntime) -> None:
+    what = replace(job(REWRITES, file=1000), files={"config.json": b'{"token": 1}'}, read_back=("big",))
+    with runtime.start(what, [b"\n"]) as running:
+        list(running.lines())
+        running.wait()
+        with pytest.raises(OutputLimitExceeded, match="big is larger"):
+            running.read_back()
+
+
+def test_a_file_can_be_read_while_the_component_runs(runtime: DockerRuntime) -> None:
+    go_on = threading.Event()
+
+    def feed() -> Iterator[bytes]:
+        go_on.wait(PATIENCE)
+        yield b"\n"
+
+    with runtime.start(replace(job(REWRITES), files={"config.json": b'{"token": 1}'}), feed()) as running:
+        lines = (line for _, line in running.lines())
+        next(lines)
+        with running.open_file("/flowmate/big") as file:
+            assert sum(map(len, iter(lambda: file.read(7), b""))) == 300_000
+        for wrong in ("/flowmate/none", "/flowmate/folder", "/flowmate/linked"):
+            with pytest.raises(RuntimeFailure), running.open_file(wrong):
+                pass
+        go_on.set()
+        list(lines)

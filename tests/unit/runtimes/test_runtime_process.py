@@ -312,3 +312,70 @@ def test_what_an_earlier_try_left_is_killed_and_no_other(
             assert left.wait() == 137
             assert is_alive(kept_process)
     assert "killed 1 processes" in caplog.text
+
+
+REWRITES = """
+import json, pathlib, sys
+path = pathlib.Path(sys.argv[2])
+config = json.loads(path.read_text())
+path.write_text(json.dumps({**config, "token": "new"}))
+print(config["token"], path.parent.stat().st_mode & 0o77, flush=True)
+big = path.with_name("big"); big.write_text("x" * int(sys.argv[3]))
+path.with_name("linked").symlink_to("/etc/passwd")
+print(big, flush=True)
+input()
+"""
+
+
+def test_files_go_in_and_come_back_as_the_component_left_them(runtime: ProcessRuntime, job: Callable[..., Job]) -> None:
+    files = {"config.json": b'{"token": "old"}'}
+    what = replace(
+        job(REWRITES, "--config", "/flowmate/config.json", "10"),
+        files=files,
+        read_back=("config.json", "gone.json", "linked", "big"),
+    )
+    with runtime.start(what, [b"go on\n"]) as running:
+        lines = [line for _, line in running.lines()]
+        assert lines[0] == b"old 0"  # nobody else may read them
+        assert running.wait() == 0
+        assert running.read_back() == {"config.json": b'{"token": "new"}', "big": b"x" * 10}
+        folder = Path(lines[1].decode()).parent
+    assert not folder.exists()
+
+
+def test_a_file_that_comes_back_has_a_limit(runtime: ProcessRuntime, job: Callable[..., Job]) -> None:
+    what = replace(
+        job(REWRITES, "--config", "/flowmate/config.json", "5000", file=1000),
+        files={"config.json": b'{"token": 1}'},
+        read_back=("big",),
+    )
+    with runtime.start(what, [b"\n"]) as running:
+        list(running.lines())
+        running.wait()
+        with pytest.raises(OutputLimitExceeded, match="big is larger"):
+            running.read_back()
+
+
+def test_a_file_can_be_read_while_the_component_runs(runtime: ProcessRuntime, job: Callable[..., Job]) -> None:
+    go_on = threading.Event()
+
+    def feed() -> Iterator[bytes]:
+        go_on.wait(PATIENCE)
+        yield b"\n"
+
+    what = replace(job(REWRITES, "-", "/flowmate/config.json", "300000"), files={"config.json": b'{"token": 1}'})
+    with runtime.start(what, feed()) as running:
+        lines = (line for _, line in running.lines())
+        next(lines)
+        with running.open_file(next(lines).decode()) as file:
+            assert len(file.read()) == 300_000
+        with pytest.raises(RuntimeFailure, match="No such file"), running.open_file("/none/such"):
+            pass
+        go_on.set()
+        list(lines)
+
+
+def test_a_command_of_a_requirement_can_be_the_program(runtime: ProcessRuntime, job: Callable[..., Job]) -> None:
+    pip = replace(job("", "--version"), process=PythonProcess(command="pip", requirements=["pip"]))
+    ended = run(runtime, pip)
+    assert (ended.code, ended.stdout[0][:4]) == (0, b"pip ")
