@@ -1,0 +1,3 @@
+const left = require('left-out-of-the-image');
+
+module.exports.process = left;
