@@ -38,7 +38,8 @@ class Call {
   }
 
   label() {
-    return this.input.id === undefined ? `in ${this.step.found.name}` : `in ${this.step.found.name}, message ${this.input.id}`;
+    const place = `in ${this.step.found.name}`;
+    return this.input.id === undefined ? place : `${place}, message ${this.input.id}`;
   }
 
   warn(text) {

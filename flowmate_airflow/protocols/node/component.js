@@ -82,7 +82,8 @@ class Component {
   async load(found) {
     const { main } = found.definition;
     if (typeof main !== 'string' || main === '') {
-      throw new Failure(`component.json names no file for ${found.kind} ${found.name}: its key \`main\` is missing`, 'config');
+      const what = `${found.kind} ${found.name}`;
+      throw new Failure(`component.json names no file for ${what}: its key \`main\` is missing`, 'config');
     }
     return this.loadFile(main, `${found.kind} ${found.name}`);
   }
@@ -115,11 +116,13 @@ class Component {
     }
     if (error instanceof SyntaxError) {
       const first = String(error.stack).split('\n')[0];
-      const place = /^(\/.*|file:\/\/.*):\d+$/.test(first) ? path.relative(this.folder, first.replace('file://', '')) : main;
+      const told = /^(\/.*|file:\/\/.*):\d+$/.test(first);
+      const place = told ? path.relative(this.folder, first.replace('file://', '')) : main;
       return new Failure(`${start}${place}: SyntaxError: ${error.message} (read by Node ${process.version})`, 'config');
     }
     const place = placeOf(error, this.folder);
-    return new Failure(`${start}${main} fails while it loads${place ? `, at ${place}` : ''}: ${describe(error)}`, 'config');
+    const where = place ? `, at ${place}` : '';
+    return new Failure(`${start}${main} fails while it loads${where}: ${describe(error)}`, 'config');
   }
 
   missing(error, file, main) {

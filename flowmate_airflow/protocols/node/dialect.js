@@ -78,7 +78,8 @@ function metadataOf(emitted, dialect) {
 /**
  * Return what a component emitted or returned as one of our messages.
  *
- * `input` is what the component was called with: the `message` and its `data` as it was; `warn` is told about an emitted object that is no message.
+ * `input` is what the component was called with: the `message` and its `data` as it was; `warn` is told about an
+ * emitted object that is no message.
  */
 function fromComponent(emitted, dialect, input, warn) {
   if (!isObject(emitted)) {

@@ -43,7 +43,8 @@ function encode(value, warn) {
   try {
     text = JSON.stringify(value);
   } catch (error) {
-    const reason = isObject(error) && /circular|cyclic/i.test(error.message) ? 'it refers to itself (circular)' : describe(error);
+    const circular = isObject(error) && /circular|cyclic/i.test(error.message);
+    const reason = circular ? 'it refers to itself (circular)' : describe(error);
     throw new Failure(`what it gave cannot be written as JSON: ${reason.split('\n')[0]}`);
   }
   if (CLOSING.test(text) && depthOf(text) > MAX_DEPTH) {
@@ -52,7 +53,8 @@ function encode(value, warn) {
   if (text.includes('null')) {
     const bad = countBadNumbers(value);
     if (bad) {
-      warn(`${bad} number${bad === 1 ? '' : 's'} of its data ${bad === 1 ? 'is' : 'are'} NaN or infinite; JSON has null for that.`);
+      const what = bad === 1 ? '1 number of its data is' : `${bad} numbers of its data are`;
+      warn(`${what} NaN or infinite; JSON has null for that.`);
     }
   }
   return withoutHalves(text);

@@ -11,7 +11,8 @@ const realExit = process.exit.bind(process);
 // The first frame of a stack that is neither Node's nor ours.
 function callerPlace() {
   const lines = String(new Error().stack).split('\n').slice(1);
-  const found = lines.find((line) => line.includes('/') && !line.includes(__dirname) && !/\(?node:|internal\//.test(line));
+  const foreign = (line) => line.includes('/') && !line.includes(__dirname) && !/\(?node:|internal\//.test(line);
+  const found = lines.find(foreign);
   const match = found && /\(?([^\s()]+:\d+):\d+\)?$/.exec(found);
   return match ? ` at ${match[1].replace('file://', '').replace(`${process.cwd()}/`, '')}` : '';
 }

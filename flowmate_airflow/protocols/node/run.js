@@ -131,7 +131,7 @@ class Runner {
 
   noteAttachments(input) {
     if (isObject(input.attachments) && Object.keys(input.attachments).length > 0) {
-      this.step.warnOnce('The messages have attachments; they are handed over as they are, nothing is fetched or stored.');
+      this.step.warnOnce('The messages have attachments; they are handed over as they are: nothing is fetched.');
     }
   }
 
@@ -143,7 +143,8 @@ class Runner {
     }
     const seconds = Math.min(initial * Math.pow(2, entry.attempt - 1), max);
     const what = input.id === undefined ? 'The trigger' : `Message ${input.id}`;
-    this.step.output.log('info', `${what} rebounded (${entry.attempt} of ${limit}), tried again in ${seconds} s: ${reason}`);
+    const count = `${entry.attempt} of ${limit}`;
+    this.step.output.log('info', `${what} rebounded (${count}), tried again in ${seconds} s: ${reason}`);
     this.waiting.push({ line: entry.line, attempt: entry.attempt + 1, reason, due: Date.now() + seconds * 1000 });
   }
 

@@ -13,7 +13,9 @@ const { Failure, isObject } = require('./failures');
 const FERRYMAN = '@openintegrationhub/ferryman';
 const SAILOR = 'elasticio-sailor-nodejs';
 const DIALECTS = ['sailor', 'ferryman', 'ferryman-old'];
-const ALIASES = { D1: 'sailor', D2: 'ferryman-old', D3: 'ferryman', 'ferryman-1': 'ferryman-old', 'ferryman-2': 'ferryman' };
+const ALIASES = {
+  D1: 'sailor', D2: 'ferryman-old', D3: 'ferryman', 'ferryman-1': 'ferryman-old', 'ferryman-2': 'ferryman',
+};
 
 function readPackage(folder) {
   try {
@@ -50,7 +52,7 @@ function candidates(manifest, folder) {
   const declared = Object.keys(dependencies)
     .map((alias) => ({ alias, range: String(dependencies[alias]), name: realName(alias, dependencies[alias]) }))
     .filter((entry) => entry.name === FERRYMAN || entry.name === SAILOR)
-    .map((entry) => ({ name: entry.name, alias: entry.alias, version: installedVersion(entry.alias, folder) || entry.range }));
+    .map(({ name, alias, range }) => ({ name, alias, version: installedVersion(alias, folder) || range }));
   if (declared.length) {
     return declared;
   }
@@ -98,7 +100,7 @@ function detect(folder, asked) {
   return {
     dialect,
     sdk: sdk && { name: sdk.name, version: sdk.version },
-    package: found && { name: manifest.name || null, version: manifest.version || null, engines: manifest.engines || {} },
+    package: found && { name: found.name || null, version: found.version || null, engines: found.engines || {} },
   };
 }
 

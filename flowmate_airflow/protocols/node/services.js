@@ -41,7 +41,8 @@ class Service {
 
   starve() {
     const unhandled = Array.from(this.rejections.values());
-    this.reject(unhandled.length ? unhandled[0] : new Failure('it never answers: neither its promise nor its callback can come'));
+    const silent = new Failure('it never answers: neither its promise nor its callback can come');
+    this.reject(unhandled.length ? unhandled[0] : silent);
   }
 
   expire(seconds) {
@@ -117,7 +118,7 @@ async function check(step) {
   }
   step.session.fillEnvironment('verifyCredentials');
   const module = await step.component.loadFile(`./${file}`, 'the check of the credentials');
-  const verify = [module, exported(module, 'default'), exported(module, 'verify'), exported(module, 'verifyCredentials')]
+  const verify = [module].concat(['default', 'verify', 'verifyCredentials'].map((name) => exported(module, name)))
     .find((candidate) => typeof candidate === 'function');
   if (verify === undefined) {
     throw new Failure(`${file} exports no function`, 'config');
