@@ -21,15 +21,16 @@ from flowmate_airflow.cli.display import Display
 from flowmate_airflow.cli.engines import Engines
 from flowmate_airflow.cli.runcontext import RunFacts, context_of, environment
 from flowmate_airflow.flows.models import MapStep, UseStep
-from flowmate_airflow.settings import SettingError, int_setting
 from flowmate_airflow.protocols.streams import Load
+from flowmate_airflow.settings import SettingError, int_setting
 from flowmate_airflow.steps.calls import StepCall, StepRun
 from flowmate_airflow.steps.connector import Listener
 from flowmate_airflow.steps.errors import StepError
 from flowmate_airflow.steps.inputs import NOTHING, Input, input_of
 from flowmate_airflow.steps.mapping import map_lines
 from flowmate_airflow.steps.memory import NoMemory
-from flowmate_airflow.steps.session import Place, Reading, Session
+from flowmate_airflow.steps.reading import Reading
+from flowmate_airflow.steps.session import Place, Session
 from flowmate_airflow.steps.steplog import Progress
 from flowmate_airflow.steps.templates import render
 from flowmate_airflow.store.errors import StoreError

@@ -34,8 +34,9 @@ from flowmate_airflow.steps.connector import Listener, OnError
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
 from flowmate_airflow.steps.inputs import NOTHING, Input, input_of
 from flowmate_airflow.steps.memory import Memory, StoreMemory
+from flowmate_airflow.steps.reading import Reading
 from flowmate_airflow.steps.runtimes import RuntimeName, process_runtime, runtime_name
-from flowmate_airflow.steps.session import Place, Reading, Session
+from flowmate_airflow.steps.session import Place, Session
 from flowmate_airflow.steps.templates import render
 
 RENDER_SECONDS = 60

@@ -166,6 +166,13 @@ class Running(ABC):
 class Runtime(ABC):
     """A place to run components in."""
 
+    def left_behind(self, job: Job) -> Sequence[Mapping[str, bytes]]:
+        """Return the files of :attr:`Job.read_back` of what an earlier try of the same task left, ended now.
+
+        Only a runtime whose components outlive a killed worker has any.
+        """
+        return ()
+
     @abstractmethod
     def start(self, job: Job, feed: Iterable[bytes]) -> AbstractContextManager[Running]:
         """Start a component, feed it from `feed` in the background until that ends, then close its stdin.

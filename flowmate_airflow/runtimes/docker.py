@@ -82,6 +82,23 @@ class DockerRuntime(Runtime):
             if connection:
                 connection.close()
 
+    def left_behind(self, job: Job) -> list[dict[str, bytes]]:
+        """See :meth:`Runtime.left_behind`."""
+        found = []
+        with suppress(*ENGINE_ERRORS):  # the start, which comes next, tells what is wrong
+            for leftover in self._leftovers(job):
+                with suppress(docker.errors.APIError):  # it has ended by itself
+                    self._client.kill(leftover, "SIGKILL")
+                with suppress(RuntimeFailure):
+                    found.append(read_files(self._client, leftover, job))
+        return found
+
+    def _leftovers(self, job: Job) -> list[str]:
+        if not job.labels:
+            return []
+        label = f"{LEFTOVER_LABEL}={labels_digest(job)}"
+        return [str(found["Id"]) for found in self._client.containers(all=True, filters={"label": label})]
+
     def _prepare(self, job: Job) -> str:
         """Return the id of a new container, after what an earlier try left was removed."""
         try:
@@ -112,12 +129,9 @@ class DockerRuntime(Runtime):
         return str(self._client.create_container(**arguments)["Id"])
 
     def _remove_leftovers(self, job: Job) -> None:
-        if not job.labels:
-            return
-        label = f"{LEFTOVER_LABEL}={labels_digest(job)}"
-        for found in self._client.containers(all=True, filters={"label": label}):
-            self._log.warning("removing the container %.12s, which an earlier try left", found["Id"])
-            self._remove(found["Id"])
+        for leftover in self._leftovers(job):
+            self._log.warning("removing the container %.12s, which an earlier try left", leftover)
+            self._remove(leftover)
 
     def _remove(self, container: str) -> None:
         try:
@@ -131,6 +145,22 @@ class DockerRuntime(Runtime):
 
     def _failure(self, error: Exception, doing: str) -> RuntimeFailure:
         return engine_failure(error, doing, str(self._client.base_url))
+
+
+def read_files(client: APIClient, container: str, job: Job) -> dict[str, bytes]:
+    """Return the files of :attr:`Job.read_back` of a container, as :meth:`Running.read_back` does."""
+    found = {}
+    for name in job.read_back:
+        try:
+            chunks, _ = client.get_archive(container, f"{FILES}/{name}")
+            content = unpack_one(chunks, name, job.limits.file)
+        except docker.errors.NotFound:
+            continue
+        except ENGINE_ERRORS as error:
+            raise engine_failure(error, f"read the file {name}", str(client.base_url)) from error
+        if content is not None:
+            found[name] = content
+    return found
 
 
 def labels_digest(job: Job) -> str:
@@ -266,18 +296,7 @@ class _Container(Running):
 
     def read_back(self) -> dict[str, bytes]:
         """See :meth:`Running.read_back`."""
-        found = {}
-        for name in self._job.read_back:
-            try:
-                chunks, _ = self._client.get_archive(self._id, f"{FILES}/{name}")
-                content = unpack_one(chunks, name, self._job.limits.file)
-            except docker.errors.NotFound:
-                continue
-            except ENGINE_ERRORS as error:
-                raise engine_failure(error, f"read the file {name}", str(self._client.base_url)) from error
-            if content is not None:
-                found[name] = content
-        return found
+        return read_files(self._client, self._id, self._job)
 
     @contextmanager
     def open_file(self, path: str) -> Iterator[IO[bytes]]:

@@ -6,6 +6,8 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from flowmate_airflow.auth.credentials import Account
@@ -15,6 +17,21 @@ from flowmate_airflow.store import catalogs, deadletters, links, results, secret
 from flowmate_airflow.store.deadletters import DeadLetter
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.store import Store, open_store
+
+CATALOG_AGE = timedelta(days=1)
+"""How long what a source said about its streams is taken for true without asking again."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCatalog:
+    """What a source said about its streams.
+
+    :param streams: as JSON
+    :param is_old: whether it should be asked again
+    """
+
+    streams: Any
+    is_old: bool
 
 
 class Memory(ABC):
@@ -37,7 +54,7 @@ class Memory(ABC):
         """Keep credentials that a connector changed, beside those it changed before."""
 
     @abstractmethod
-    def catalog(self, connector: str, connection: str, digest: str) -> Any:
+    def catalog(self, connector: str, connection: str, digest: str) -> KnownCatalog | None:
         """Return a source's catalog from when it was last asked."""
 
     @abstractmethod
@@ -106,11 +123,14 @@ class StoreMemory(Memory):
         values = {**self.changed_credentials(account, connector), **changed}
         secrets.save_changed(self._store, account.conn_id, connector, values, account_digest(account), self._run.tenant)
 
-    def catalog(self, connector: str, connection: str, digest: str) -> Any:
+    def catalog(self, connector: str, connection: str, digest: str) -> KnownCatalog | None:
         """See :meth:`Memory.catalog`."""
         key = catalogs.CatalogKey(connector, connection, digest, self._run.tenant)
         found = catalogs.cached_catalog(self._store, key)
-        return None if found is None else found[0]
+        if found is None:
+            return None
+        streams, saved_at = found
+        return KnownCatalog(streams, datetime.now(timezone.utc) - saved_at > CATALOG_AGE)
 
     def keep_catalog(self, connector: str, connection: str, digest: str, streams: Any) -> None:
         """See :meth:`Memory.keep_catalog`."""
@@ -184,7 +204,7 @@ class NoMemory(Memory):
         values = {**self.changed_credentials(account, connector), **changed}
         secrets.save_changed(open_store(), account.conn_id, connector, values, account_digest(account))
 
-    def catalog(self, connector: str, connection: str, digest: str) -> Any:
+    def catalog(self, connector: str, connection: str, digest: str) -> KnownCatalog | None:
         """See :meth:`Memory.catalog`."""
         return None
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flowmate_airflow.batches.batch import BatchValue, BatchWriter, decoded, read_lines
 from flowmate_airflow.batches.message import Message, stream_in_line
-from flowmate_airflow.flows.fieldmaps import FieldMap
 from flowmate_airflow.protocols.base import Conversation, Item
-from flowmate_airflow.protocols.events import RequestError
-from flowmate_airflow.protocols.streams import SelectedStream, Stream, SyncMode
+from flowmate_airflow.protocols.events import CredentialsEvent, ProtocolError, RequestError
+from flowmate_airflow.protocols.streams import SelectedStream, Stream
 from flowmate_airflow.runtimes.base import Job, Runtime
 from flowmate_airflow.steps.asking import discover
 from flowmate_airflow.steps.calls import StepCall, function_name
-from flowmate_airflow.steps.catalogs import catalog_digest, streams_from_json, streams_to_json
+from flowmate_airflow.steps.catalogs import catalog_digest
 from flowmate_airflow.steps.connector import ConnectorRun, Listener
 from flowmate_airflow.steps.conversations import conversation_for, has_streams, is_source
 from flowmate_airflow.steps.errors import ConfigFailure, TransientFailure
@@ -27,8 +27,8 @@ from flowmate_airflow.steps.jobs import job_for
 from flowmate_airflow.steps.letters import letters_of
 from flowmate_airflow.steps.memory import Memory
 from flowmate_airflow.steps.outcome import Outcome
+from flowmate_airflow.steps.reading import Catalog, Reading
 from flowmate_airflow.steps.runtimes import RuntimeName
-from flowmate_airflow.steps.selection import SelectionError, select_streams
 from flowmate_airflow.steps.sinks import BatchSink, Sink
 from flowmate_airflow.steps.steplog import Log
 from flowmate_airflow.store.errors import StoreError
@@ -47,15 +47,6 @@ class Place:
     name: RuntimeName
     labels: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a source is to read, as the flow says it."""
-
-    select: FieldMap | None = None
-    mode: SyncMode = "incremental"
-    cursors: Mapping[str, str] = field(default_factory=dict)
 
 
 class Session:
@@ -128,6 +119,7 @@ class Session:
         :param incoming: the streams of the messages that it will get
         :raises ConfigFailure: it cannot be asked for what the step says
         """
+        self._take_over_credentials()
         self.selected = self._selected()
         request = self._step.request(self.selected, incoming)
         try:
@@ -183,47 +175,27 @@ class Session:
     def _selected(self) -> list[SelectedStream] | None:
         step, reading = self._step, self._reading
         if not has_streams(step.manifest):
-            if reading.select is None:
-                return None
-            return self._chosen(None)
-        known = self._known_streams()
-        if known is not None:
-            try:
-                return self._chosen(known)
-            except SelectionError:
-                self._log(logging.INFO, "the step asks for what the source did not have when it was last asked")
-        return self._chosen(self._ask_for_streams())
-
-    def _chosen(self, streams: list[Stream] | None) -> list[SelectedStream]:
-        reading = self._reading
-        return select_streams(reading.select, streams, mode=reading.mode, cursors=reading.cursors)
-
-    def _catalog_key(self) -> tuple[str, str, str]:
-        step = self._step
+            return None if reading.select is None else reading.chosen(None)
         conn_id = "" if step.account is None else step.account.conn_id
-        return step.manifest.name, conn_id, catalog_digest(step.manifest, step.config)
-
-    def _known_streams(self) -> list[Stream] | None:
-        """Return the source's streams as it said when it was last asked."""
-        known = self._remembered(lambda: self._memory.catalog(*self._catalog_key()))
-        return None if known is None else streams_from_json(known)
+        key = (step.manifest.name, conn_id, catalog_digest(step.manifest, step.config))
+        catalog = Catalog(self._memory, key, self._ask_for_streams, self._log)
+        selected: list[SelectedStream] = self._remembered(lambda: catalog.chosen(reading))
+        return selected
 
     def _ask_for_streams(self) -> list[Stream]:
-        step, manifest = self._step, self._step.manifest
+        manifest = self._step.manifest
         self._log(logging.INFO, f"asking {manifest.name} which streams it has")
         answer = discover(
             self._place.runtime,
             manifest,
-            step.request(verb="discover"),
+            self._step.request(verb="discover"),
             runtime_name=self._place.name,
             log=self._log,
             labels=self._place.labels,
             on_start=self._listener.start,
             on_changed=self._keep_credentials,
         )
-        streams = list(answer.streams or ())
-        self._remembered(lambda: self._memory.keep_catalog(*self._catalog_key(), streams_to_json(streams)))
-        return streams
+        return list(answer.streams or ())
 
     def _incoming(self, source: Input) -> Sequence[Stream]:
         manifest = self._step.manifest
@@ -259,6 +231,18 @@ class Session:
         account = step.account
         self._remembered(lambda: self._memory.keep_credentials(account, step.manifest.name, changed))
         self._log(logging.INFO, f"the connector changed {', '.join(sorted(changed))}; the new values are kept")
+
+    def _take_over_credentials(self) -> None:
+        """Save what a killed try's component had changed: it may be in the container that the worker left."""
+        step = self._step
+        if step.run.try_number <= 1 or step.account is None or not _may_change_credentials(step):
+            return
+        conversation = conversation_for(step.manifest, step.request())
+        for files in self._place.runtime.left_behind(self._job(conversation)):
+            with suppress(ProtocolError):
+                for event in conversation.end(1, files):
+                    if isinstance(event, CredentialsEvent):
+                        self._keep_credentials(event.changed)
 
     def _tried(self, source: Input) -> tuple[set[str], BatchValue | None]:
         """Return what earlier tries have done of this very input: a step before may have been run again since."""

@@ -504,3 +504,16 @@ def test_a_file_can_be_read_while_the_component_runs(runtime: DockerRuntime) -> 
                 pass
         go_on.set()
         list(lines)
+
+
+def test_what_a_killed_worker_left_can_be_looked_at_and_is_ended(
+    runtime: DockerRuntime, client: docker.APIClient
+) -> None:
+    what = replace(job(REWRITES), files={"config.json": b'{"token": "old"}'}, read_back=("config.json",))
+    abandoned = runtime.start(what, iter(lambda: threading.Event().wait(PATIENCE) and b"", b""))
+    running = abandoned.__enter__()
+    assert next(running.lines()) == ("stdout", b"old")
+    assert runtime.left_behind(what) == [{"config.json": b'{"token": "new"}'}]
+    assert [each["State"] for each in ours(client)] == ["exited"]
+    assert runtime.left_behind(replace(what, labels={})) == []
+    abandoned.__exit__(None, None, None)

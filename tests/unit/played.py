@@ -24,11 +24,16 @@ class Played(Runtime):
         self.jobs: list[Job] = []
         self.fed: list[dict[str, Any]] = []
         self.files: dict[str, bytes] = {}
+        self.left: list[dict[str, bytes]] = []
 
     @property
     def messages(self) -> list[dict[str, Any]]:
         """The messages it was fed, at all starts."""
         return [line["message"] for line in self.fed if line["type"] == "MESSAGE"]
+
+    def left_behind(self, job: Job) -> list[dict[str, bytes]]:
+        left, self.left = self.left, []
+        return left
 
     @contextmanager
     def start(self, job: Job, feed: Iterable[bytes]) -> Iterator[Running]:

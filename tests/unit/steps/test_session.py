@@ -22,7 +22,8 @@ from flowmate_airflow.steps.letters import letters_of
 from flowmate_airflow.steps.memory import StoreMemory
 from flowmate_airflow.steps.outcome import Failure
 from flowmate_airflow.steps.pairs import Pair
-from flowmate_airflow.steps.session import Place, Reading, Session
+from flowmate_airflow.steps.reading import Reading
+from flowmate_airflow.steps.session import Place, Session
 from flowmate_airflow.store import deadletters, states
 from flowmate_airflow.store.store import close_stores, open_store
 
@@ -291,6 +292,28 @@ def test_a_rotated_token_is_kept_even_when_the_step_fails(world: World) -> None:
     world.run(acme, given("a"), account=Account("acme_main", password="changed-by-hand"), manifest=node)
     assert acme.fed[-2]["credentials"]["key"] == "changed-by-hand"
     assert not any("secret" in line for line in world.log)
+
+
+def test_a_token_in_what_a_killed_worker_left_is_taken_over(world: World) -> None:
+    tap = manifest(
+        protocol="singer",
+        triggers={"read": {"title": "Read"}},
+        actions={},
+        singer={"discover": False, "catalog": "none"},
+    )
+    account = Account("acme_main", password="old-secret")
+
+    def play(lines: Iterator[dict[str, Any]]) -> Iterator[Any]:
+        yield {"type": "RECORD", "stream": "t", "record": {}}
+
+    acme = Played(play)
+    acme.left = [{"config.json": b'{"key": "new-secret"}'}]
+    world.attempt = 2
+    world.run(acme, use="acme/read", account=account, manifest=tap)
+    assert orjson.loads(acme.jobs[0].files["config.json"]) == {"key": "new-secret"}
+    world.next_run()
+    world.run(acme, use="acme/read", account=account, manifest=tap)
+    assert orjson.loads(acme.jobs[1].files["config.json"]) == {"key": "new-secret"}
 
 
 def test_select_cuts_what_a_component_sends_beyond_it(world: World) -> None:

@@ -19,8 +19,9 @@ from flowmate_airflow.steps.calls import StepCall, StepRun
 from flowmate_airflow.steps.errors import StepError
 from flowmate_airflow.steps.inputs import NOTHING
 from flowmate_airflow.steps.memory import StoreMemory
+from flowmate_airflow.steps.reading import Reading
 from flowmate_airflow.steps.selection import SelectionError
-from flowmate_airflow.steps.session import Place, Reading, Session
+from flowmate_airflow.steps.session import Place, Session
 from flowmate_airflow.store.store import close_stores
 
 
