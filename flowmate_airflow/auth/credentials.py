@@ -77,7 +77,7 @@ def missing_connection(conn_id: str, step: str, use: str) -> ConfigFailure:
 
 
 def credentials_for(manifest: Manifest, account: Account | None, step: str) -> dict[str, Any]:
-    """Return what the connector's function gets as credentials; `auth` names the method.
+    """Return what the connector's function gets as credentials; `auth` names the method, to connectors of ours.
 
     The method is the one that the Connection's extra names under `auth`, else the one that uses most of what the
     Connection has, else the first of the manifest.
@@ -90,7 +90,9 @@ def credentials_for(manifest: Manifest, account: Account | None, step: str) -> d
         return {}
     name = _method(manifest, account, step)
     method = manifest.auth[name]
-    return {METHOD_KEY: name, **_values(method.optional, account), **_values(method.required, account)}
+    values = {**_values(method.optional, account), **_values(method.required, account)}
+    # A word of ours, which may mean something else to components that know nothing of us.
+    return values if manifest.is_foreign else {METHOD_KEY: name, **values}
 
 
 def _method(manifest: Manifest, account: Account, step: str) -> str:

@@ -199,6 +199,11 @@ class Manifest(_Model):
         """The folder the manifest was read from."""
         return self._folder
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the image was not made for FlowMate."""
+        return self.protocol != "component" or self.node is not None
+
     def function(self, name: str) -> Function | None:
         """Return the trigger or action of that name."""
         return self.triggers.get(name) or self.actions.get(name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowmate_airflow.auth.credentials import METHOD_KEY, Account, credentials_for
+from flowmate_airflow.auth.credentials import Account, credentials_for
 from flowmate_airflow.catalog.manifest import Function, Manifest
 from flowmate_airflow.protocols.base import Request
 from flowmate_airflow.protocols.streams import Load, SelectedStream, Stream
@@ -87,13 +87,13 @@ class StepCall:
 
         :raises ConfigFailure: a field does not fit the function, or the Connection lacks a part
         """
-        function, manifest = self.function, self.manifest
+        function = self.function
         check_config(function, self.config, self.run.step)
         return Request(
             verb=verb,
             function=function.calls or function_name(self.use),
             config=self._config(function),
-            credentials=self._credentials(),
+            credentials={**credentials_for(self.manifest, self.account, self.run.step), **self.changed},
             state=None if self.window.full or self.window.is_override else self.state,
             context=self._context(),
             selected=selected,
@@ -105,13 +105,6 @@ class StepCall:
         """Return the step's call, with what it was asked."""
         projection = None if request.selected is None else Projection(request.selected)
         return Call(self.run.step, self.use, request, self.id_prefix, self.on_error, projection)
-
-    def _credentials(self) -> dict[str, Any]:
-        manifest = self.manifest
-        credentials = {**credentials_for(manifest, self.account, self.run.step), **self.changed}
-        if manifest.protocol != "component" or manifest.node is not None:
-            credentials.pop(METHOD_KEY, None)  # a word of ours, which may mean something else to them
-        return credentials
 
     def _config(self, function: Function) -> dict[str, Any]:
         config = {**self.manifest.defaults, **self.config}

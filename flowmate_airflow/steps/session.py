@@ -163,7 +163,7 @@ class Session:
 
     def _with_memory(self, step: StepCall) -> StepCall:
         changed: dict[str, Any] = {}
-        if step.account is not None and _may_change_credentials(step):
+        if step.account is not None and step.manifest.is_foreign:
             account = step.account
             changed = self._remembered(lambda: self._memory.changed_credentials(account, step.manifest.name))
             self._given.credentials(changed)
@@ -235,7 +235,7 @@ class Session:
     def _take_over_credentials(self) -> None:
         """Save what a killed try's component had changed: it may be in the container that the worker left."""
         step = self._step
-        if step.run.try_number <= 1 or step.account is None or not _may_change_credentials(step):
+        if step.run.try_number <= 1 or step.account is None or not step.manifest.is_foreign:
             return
         conversation = conversation_for(step.manifest, step.request())
         for files in self._place.runtime.left_behind(self._job(conversation)):
@@ -292,10 +292,6 @@ def _write_again(writer: BatchWriter, line: bytes) -> None:
     name = stream_in_line(line)
     if name is not None:
         writer.count_stream(name)
-
-
-def _may_change_credentials(step: StepCall) -> bool:
-    return step.manifest.protocol != "component" or step.manifest.node is not None
 
 
 def _items(source: Input) -> Iterator[Item]:
