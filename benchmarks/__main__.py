@@ -21,12 +21,14 @@ from benchmarks.machine import facts
 from benchmarks.mapping import handing_off, mapping
 from benchmarks.materials import ROOT
 from benchmarks.measure import Plan, Row
+from benchmarks.pairing import pairing
 from benchmarks.stepping import stepping
 
 PARTS: dict[str, Callable[[Plan, Path], Iterator[Row]]] = {
     "build": building,
     "start": starting,
     "step": stepping,
+    "pair": pairing,
     "map": mapping,
     "hand-off": handing_off,
 }

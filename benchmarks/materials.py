@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+CONNECTORS = ROOT / "benchmarks" / "connectors"
 
 _EXPRESSION = (
     '{ "shop": %d, "externalId": data.id, "amount": $number(data.total), "buyer": data.customer.email, '

@@ -16,10 +16,10 @@ import orjson
 
 from benchmarks.children import run_child
 from benchmarks.machine import docker_version
-from benchmarks.materials import ROOT
+from benchmarks.materials import CONNECTORS
 from benchmarks.measure import Plan, Row, Samples, compare, in_turns, seconds
 
-ECHO = ROOT / "benchmarks" / "echo"
+ECHO = CONNECTORS / "echo"
 IMAGE = "flowmate-bench/echo:1.0.0"
 FEW, MANY = 10, 100_000
 OURS = "ConnectorOperator"

@@ -1,6 +1,7 @@
 """A component that costs next to nothing, so that what is around it shows.
 
-`run echo` hands on what it gets; `run make [COUNT]` makes messages, so that it also works where nothing can be fed.
+`run echo` hands on what it gets, `run take` keeps nothing of it; `run make [COUNT]` makes messages, so that it also
+works where nothing can be fed.
 """
 
 import json
@@ -15,6 +16,11 @@ def echo():
         write(json.dumps({"type": "MESSAGE", "message": message}) + "\n")
 
 
+def take():
+    for _ in sys.stdin:
+        pass
+
+
 def make(arguments):
     count = int(arguments[0]) if arguments else json.loads(sys.stdin.readline())["config"]["count"]
     write = sys.stdout.write
@@ -25,6 +31,8 @@ def make(arguments):
 if __name__ == "__main__":
     if sys.argv[2] == "echo":
         echo()
+    elif sys.argv[2] == "take":
+        take()
     else:
         make(sys.argv[3:])
     sys.stdout.flush()
