@@ -13,7 +13,7 @@ from airflow.sdk.execution_time.timeout import timeout
 from airflow.sdk.log import mask_secret
 
 from flowmate_airflow.auth.credentials import Account, account_of, missing_connection, secrets_of, texts_in
-from flowmate_airflow.batches.batch import BatchValue, BatchWriter, decoded
+from flowmate_airflow.batches.batch import BatchValue, BatchWriter
 from flowmate_airflow.catalog.catalog import configured_catalog
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.fieldmaps import FieldMap, check_field_map
@@ -159,7 +159,7 @@ class ConnectorOperator(DockerOperator):
         """Run the component over the batch and return the value of the new one."""
         writer = batch_writer(context)
         with airflow_failures(writer):
-            empty = empty_in_replay(context, self.inputs)
+            empty = self._nothing(context)
             if empty is not None:
                 return empty
             try:
@@ -219,6 +219,10 @@ class ConnectorOperator(DockerOperator):
             listener=Listener(start=self._started, credentials=lambda changed: _mask(texts_in(changed))),
         )
 
+    def _nothing(self, context: Any) -> BatchValue | None:
+        """Return an empty batch where the run is a replay that brings no message here."""
+        return empty_in_replay(context, self.inputs, self.part)
+
     def _input(self, context: Any) -> Input:
         if self.part is not None:
             return input_of([self.part], None)
@@ -228,19 +232,15 @@ class ConnectorOperator(DockerOperator):
         replay = replay_of(context)
         if replay is None or not replay.is_at(context):
             return self.session(context).run(source, writer)
+        memory = self._replay_memory(context, replay.step)
+        with memory.settling():
+            part = source if self.part is None else memory.take_part(source)
+            return self.session(context, memory=memory).run(part, writer)
+
+    def _replay_memory(self, context: Any, step: str) -> ReplayMemory:
         task_instance = context["ti"]
-        run = StepRun(
-            task_instance.dag_id, task_instance.run_id, replay.step, task_instance.try_number, tenant_of(context)
-        )
-        memory = ReplayMemory(run, task_instance.map_index)
-        try:
-            value = self.session(context, memory=memory).run(source, writer)
-        except BaseException:
-            memory.give_up()
-            raise
-        mine = None if self.part is None else {decoded(line)["id"] for line in source.read()}
-        memory.settle(mine)
-        return value
+        run = StepRun(task_instance.dag_id, task_instance.run_id, step, task_instance.try_number, tenant_of(context))
+        return ReplayMemory(run, task_instance.map_index)
 
     def _task_labels(self, context: Any, run: StepRun) -> dict[str, str]:
         task_instance = context["ti"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from flowmate_airflow.batches.batch import BatchValue, BatchWriter
 from flowmate_airflow.operators.connector import ConnectorOperator
-from flowmate_airflow.operators.replay import replay_of
+from flowmate_airflow.operators.replay import ReplayMemory, replay_of
 from flowmate_airflow.operators.step import step_input
 from flowmate_airflow.steps.inputs import NOTHING, Input
 from flowmate_airflow.steps.pairs import Pair
@@ -35,9 +35,12 @@ class PairOperator(ConnectorOperator):
         self.first.on_kill()
         super().on_kill()
 
+    def _nothing(self, context: Any) -> BatchValue | None:
+        return None if self._replays_first(context) else super()._nothing(context)
+
     def _input(self, context: Any) -> Input:
         replay = replay_of(context)
-        if replay is not None and replay.is_at(context):
+        if replay is not None and (replay.is_at(context) or self._replays_first(context)):
             return replay.letters(context)
         return step_input(context, self.first.inputs, self.first.when) if self.first.inputs else NOTHING
 
@@ -45,7 +48,20 @@ class PairOperator(ConnectorOperator):
         replay = replay_of(context)
         if replay is not None and replay.is_at(context):
             return super()._run(context, source, writer)  # the letters are the second step's; the first has no part
-        first = self.first.session(context, step=self.first.task_id)
+        if not self._replays_first(context):
+            return self._run_pair(context, source, writer)
+        memory = self._replay_memory(context, self.first.task_id)
+        with memory.settling():
+            return self._run_pair(context, source, writer, memory)
+
+    def _run_pair(
+        self, context: Any, source: Input, writer: BatchWriter, memory: ReplayMemory | None = None
+    ) -> BatchValue:
+        first = self.first.session(context, step=self.first.task_id, memory=memory)
         second = self.session(context)
         pair = Pair(first, second, when=self.when, keep_input=self.on_error == "dead_letter")
         return pair.run(writer, source)
+
+    def _replays_first(self, context: Any) -> bool:
+        replay = replay_of(context)
+        return replay is not None and replay.step == self.first.task_id

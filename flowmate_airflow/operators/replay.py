@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from flowmate_airflow.batches.batch import decoded
 from flowmate_airflow.steps.calls import StepRun
 from flowmate_airflow.steps.inputs import Input
 from flowmate_airflow.steps.memory import StoreMemory
@@ -60,31 +62,56 @@ class ReplayMemory(StoreMemory):
     def __init__(self, run: StepRun, map_index: int) -> None:
         super().__init__(run, map_index)
         self._failed: dict[str, DeadLetter] = {}
+        self._part: set[int] | None = None
+
+    def take_part(self, source: Input) -> Input:
+        """Return the messages of a mapped task whose letters this run has, without those that others have by now.
+
+        :param source: the task's part of the replay; a try that failed has let its letters go
+        """
+        run = self._run
+        wanted = {decoded(line)["id"] for line in source.read()}
+        ids = [letter.id for letter in find(self._store, run.flow, run.step) if letter.message["id"] in wanted]
+        self._part = set(claim(self._store, ids, run.run_id))
+        mine = {letter.message["id"] for letter in self._letters()}
+        return Input(lambda: (line for line in source.read() if decoded(line)["id"] in mine), source.streams)
 
     def keep_letters(self, letters: Iterable[DeadLetter]) -> None:
         """See :meth:`Memory.keep_letters`."""
         self._failed = {letter.message_id: letter for letter in letters}
 
-    def settle(self, message_ids: set[str] | None) -> None:
-        """Remove the letters that succeeded, and let those wait that failed again.
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        """Remove the letters that succeed in the body and let those wait that fail again: all of them, if it raises."""
+        try:
+            yield
+        except BaseException:
+            self._give_up()
+            raise
+        self._settle()
 
-        :param message_ids: the messages that this task had; None: all of the replay
-        """
-        run = self._run
+    def _settle(self) -> None:
         done, failed = [], []
-        for letter in find(self._store, run.flow, run.step, claimed_by=run.run_id):
-            if message_ids is not None and letter.message["id"] not in message_ids:
-                continue
+        for letter in self._letters():
             again = self._failed.get(letter.message_id)
             if again is None:
                 done.append(letter.id)
             else:
                 failed.append(NewFailure(letter.id, again.error, again.failure_type))
-        settled(self._store, run.run_id, done, failed)
+        settled(self._store, self._run.run_id, done, failed)
 
-    def give_up(self) -> None:
-        """Let the letters wait for another replay."""
-        release(self._store, self._run.run_id, self._run.flow)
+    def _give_up(self) -> None:
+        if self._part is None:
+            release(self._store, self._run.run_id, self._run.flow)
+            return
+        # Only its own: the others are those of the tasks beside this one.
+        mine = [NewFailure(letter.id, letter.error, letter.failure_type) for letter in self._letters()]
+        settled(self._store, self._run.run_id, failed=mine)
+
+    def _letters(self) -> Iterator[DeadLetter]:
+        run, part = self._run, self._part
+        found = find(self._store, run.flow, run.step, claimed_by=run.run_id)
+        return (letter for letter in found if part is None or letter.id in part)
 
 
 def replay_of(context: Any) -> Replay | None:

@@ -43,15 +43,17 @@ def step_input(context: Any, inputs: Iterable[str], when: str | None) -> Input:
     return source
 
 
-def empty_in_replay(context: Any, inputs: Sequence[str]) -> BatchValue | None:
+def empty_in_replay(context: Any, inputs: Sequence[str], part: Mapping[str, Any] | None = None) -> BatchValue | None:
     """Return an empty batch for the steps before the one that a replay is for; None for the others.
 
     They must not be skipped, which would skip all that follow.
+
+    :param part: the batch that a mapped task gets instead of those of `inputs`
     """
     replay = replay_of(context)
     if replay is None or replay.is_at(context):
         return None
-    values = [context["ti"].xcom_pull(task_ids=step) for step in inputs]
+    values = [context["ti"].xcom_pull(task_ids=step) for step in inputs] if part is None else [part]
     each = chain.from_iterable(value if isinstance(value, list) else [value] for value in values)
     if any(isinstance(value, Mapping) and value.get("count") for value in each):
         return None

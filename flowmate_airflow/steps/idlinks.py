@@ -18,6 +18,8 @@ from flowmate_airflow.store.links import LinkScope
 
 GROUP = 500
 """Messages whose ids are looked up together."""
+_REMOTE = ("remote_id", "recordUid")
+"""Where a connector finds the id that its system gave: in our form, and in that of the Open Integration Hub."""
 MAX_IN_FLIGHT = 100_000
 """Messages whose result is waited for; a connector that reports none tells no ids either."""
 
@@ -39,6 +41,8 @@ class IdLinks:
 
     def hand_over(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the items, messages with `metadata.remote_id` (and OIH's `recordUid`) where their id is known.
+
+        One that has another system's id there, from an earlier step, loses it: it would be taken for this system's.
 
         :raises ConfigFailure: the expression fails for a message, or gives no id
         """
@@ -93,9 +97,13 @@ class IdLinks:
         if len(self._in_flight) < MAX_IN_FLIGHT:
             self._in_flight[message["id"]] = (stream, own)
         remote_id = known.get(own)
-        if remote_id is None:
+        metadata = dict(message.get("metadata") or {})
+        if remote_id is not None:
+            metadata.update(dict.fromkeys(_REMOTE, remote_id))
+        elif any(name in metadata for name in _REMOTE):
+            metadata = {name: value for name, value in metadata.items() if name not in _REMOTE}
+        else:
             return item
-        metadata = {**(message.get("metadata") or {}), "remote_id": remote_id, "recordUid": remote_id}
         return orjson.dumps({**message, "metadata": metadata})
 
     def _scope_of(self, stream: str) -> LinkScope:

@@ -16,9 +16,11 @@ from flowmate_airflow.batches.batch import read_batch
 from flowmate_airflow.operators import connector as connector_module
 from flowmate_airflow.operators.connector import ConnectorOperator
 from flowmate_airflow.operators.map import MapOperator
+from flowmate_airflow.operators.pair import PairOperator
 from flowmate_airflow.operators.split import SplitOperator
 from flowmate_airflow.operators.state import CommitStateOperator
 from flowmate_airflow.store.deadletters import DeadLetter, find, keep
+from flowmate_airflow.store.replays import claim
 from flowmate_airflow.store.states import Place, hold_state, read_state
 from flowmate_airflow.store.store import close_stores, open_store
 
@@ -179,6 +181,58 @@ def test_a_mapped_task_gets_its_part_and_settles_its_own_letters(play: Callable[
     play(Played(fails(set())))
     put(on_error="dead_letter", part=parts[0]).execute(context("saved", REPLAY, map_index=0))
     assert [data for data, *_ in waiting()] == ["c"]
+
+
+def test_a_mapped_task_after_a_replay_gets_its_part(play: Callable[[Played], Played]) -> None:
+    play(Played(fails(set())))
+    earlier = {"flowmate_replay": {"step": "before", "letters": None}}
+    (part,) = split(4).execute(context("saved.batches", earlier, {"before": batch_of(2)}))
+    mapped = put(part=part)
+    mapped.inputs = []
+    assert mapped.execute(context("saved", earlier, map_index=0))["count"] == 2
+    (empty,) = split(4).execute(context("saved.batches", earlier, {"before": batch_of(0)}))
+    nothing = put(part=empty)
+    nothing.inputs = []
+    assert nothing.execute(context("saved", earlier, map_index=0))["count"] == 0
+
+
+def test_a_mapped_task_that_fails_leaves_its_own_letters_and_its_retry_has_them_again(
+    play: Callable[[Played], Played],
+) -> None:
+    letters("a", "b", "c")
+    parts = split(2).execute(context("saved.batches", REPLAY))
+    play(Played(lambda lines: iter([75])))
+    with pytest.raises(AirflowException):
+        put(on_error="dead_letter", part=parts[0]).execute(context("saved", REPLAY, map_index=0))
+    assert [(data, status) for data, _, status in waiting()] == [
+        ("a", "waiting"),
+        ("b", "waiting"),
+        ("c", "replaying"),
+    ]
+    ids = {letter.message["data"]: letter.id for letter in find(open_store(), "f")}
+    claim(open_store(), [ids["b"]], "another run")
+    acme = play(Played(fails(set())))
+    put(on_error="dead_letter", part=parts[0]).execute(context("saved", REPLAY, map_index=0, try_number=2))
+    assert [each["data"] for each in acme.messages] == ["a"]
+    put(on_error="dead_letter", part=parts[1]).execute(context("saved", REPLAY, map_index=1))
+    assert [data for data, *_ in waiting()] == ["b"]
+
+
+def test_dead_letters_of_the_first_step_of_a_pair_go_through_both(play: Callable[[Played], Played]) -> None:
+    letters("a", "b", step="first")
+    with DAG("f", schedule=None):
+        pair = PairOperator(
+            first=ConnectorOperator(
+                task_id="first", use="acme/put", manifest=manifest(auth={}), inputs=["x"], on_error="dead_letter"
+            ),
+            **{"task_id": "saved", "use": "acme/put", "manifest": manifest(auth={}), "inputs": ["x"]},
+        )
+    wrong = {"b"}
+    play(Played(fails(wrong)))
+    conf = {"flowmate_replay": {"step": "first", "letters": None}}
+    value = pair.execute(context("saved", conf))
+    assert [each["data"] for each in read_batch(value)] == ["a"]
+    assert waiting() == [("b", "still bad", "waiting")]
 
 
 def test_the_held_state_becomes_the_state() -> None:

@@ -274,6 +274,23 @@ def test_an_id_of_the_other_system_comes_back_with_the_record(world: World) -> N
     assert [each.get("metadata", {}).get("recordUid") for each in acme.messages] == ["R7", "R8", None]
 
 
+def test_an_id_that_another_system_gave_is_not_taken_for_this_ones(world: World) -> None:
+    def play(lines: Iterator[dict[str, Any]]) -> Iterator[Any]:
+        next(lines)
+        for line in lines:
+            yield message("created", id=line["message"]["id"], metadata={"remote_id": "R1"})
+            yield {"type": "RESULT", "id": line["message"]["id"]}
+
+    acme = Played(play)
+    metadata = {"remote_id": "of-the-shop", "recordUid": "of-the-shop", "stream": "orders"}
+    source = Input(lambda: iter([orjson.dumps({"id": "1", "data": {"n": 1}, "metadata": metadata})]))
+    world.run(acme, source, external_id="data.n")
+    assert acme.messages[0]["metadata"] == {"stream": "orders"}
+    world.next_run()
+    world.run(acme, source, external_id="data.n")
+    assert acme.messages[1]["metadata"] == {"stream": "orders", "remote_id": "R1", "recordUid": "R1"}
+
+
 def test_a_rotated_token_is_kept_even_when_the_step_fails(world: World) -> None:
     def play(lines: Iterator[dict[str, Any]]) -> Iterator[Any]:
         list(lines)
