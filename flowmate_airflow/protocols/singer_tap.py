@@ -15,9 +15,9 @@ from flowmate_airflow.protocols.events import (
     CatalogEvent,
     CheckEvent,
     Event,
+    FilesEvent,
     LogEvent,
     MessageEvent,
-    FilesEvent,
     ProtocolError,
     RequestError,
     StateEvent,
@@ -262,10 +262,12 @@ class SingerTap(SingerConversation):
 
 
 def _without(schema: dict[str, Any], fields: frozenset[str]) -> dict[str, Any]:
-    properties = schema.get("properties")
-    if not isinstance(properties, dict) or fields.isdisjoint(properties):
-        return schema
-    return {**schema, "properties": {name: part for name, part in properties.items() if name not in fields}}
+    properties, required = schema.get("properties"), schema.get("required")
+    if isinstance(properties, dict) and not fields.isdisjoint(properties):
+        schema = {**schema, "properties": {name: part for name, part in properties.items() if name not in fields}}
+    if isinstance(required, list):  # the SDK leaves a field here that it has left out of the properties
+        schema = {**schema, "required": [name for name in required if name not in fields]}
+    return schema
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from flowmate_airflow.protocols.events import (
     DescribeEvent,
     ErrorEvent,
     Event,
+    FailureType,
     LogEvent,
     ProtocolError,
     RequestError,
@@ -39,6 +40,7 @@ class Answer:
     :param code: its exit code
     :param reason: why it ended, where the runtime knows more
     :param last_line: the last line of its log
+    :param failure_type: who must act on its exit code
     """
 
     code: int
@@ -48,6 +50,7 @@ class Answer:
     description: Mapping[str, Any] | None = None
     error: ErrorEvent | None = None
     last_line: str = ""
+    failure_type: FailureType = "system"
     changed: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -100,6 +103,7 @@ def ask(
     if late.is_set():
         raise TransientFailure(f"{manifest.name} did not answer `{request.verb}` within {seconds:g} seconds")
     answer.last_line = step_log.last_line
+    answer.failure_type = conversation.failure_type(answer.code)
     return answer
 
 
@@ -120,7 +124,7 @@ def discover(
     if answer.changed:
         on_changed(answer.changed)
     if answer.streams is None:
-        raise _failure(manifest, answer, conversation_for(manifest, request).failure_type(answer.code))
+        raise _failure(manifest, answer)
     return answer
 
 
@@ -129,7 +133,8 @@ def _end(late: threading.Event, running: Running) -> None:
     running.stop()
 
 
-def _failure(manifest: Manifest, answer: Answer, kind: str) -> StepError:
+def _failure(manifest: Manifest, answer: Answer) -> StepError:
+    kind = answer.failure_type
     if answer.error is not None:
         kind, text = answer.error.failure_type, clean_failure(answer.error.text)
     else:

@@ -198,6 +198,16 @@ def test_a_tap_without_catalog_sends_only_selected_streams_on() -> None:
     assert len(list(conversation.take(b'{"type":"RECORD","stream":"orders","record":{}}'))) == 1
 
 
+def test_a_field_that_is_off_is_not_required_either() -> None:
+    schema = {"type": "object", "properties": {"id": {}, "name": {}}, "required": ["id", "name"]}
+    conversation = tap(selected=[SelectedStream(Stream("orders", schema), frozenset({"id"}))])
+    conversation.launch()
+    line = {"type": "SCHEMA", "stream": "orders", "schema": {**schema, "properties": {"id": {}}}, "key_properties": []}
+    (event,) = conversation.take(orjson.dumps(line))
+    assert isinstance(event, StreamEvent)
+    assert event.stream.schema["required"] == ["id"]
+
+
 def test_files_and_options_are_those_that_the_tap_knows() -> None:
     launch = tap(config={"a": {"b": 1}}, credentials={"a.token": "t"}, state={"bookmarks": {}}, selected=[]).launch()
     assert launch.arguments == (
