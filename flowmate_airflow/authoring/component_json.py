@@ -10,7 +10,7 @@ from flowmate_airflow.authoring.component_auth import component_auth
 from flowmate_airflow.authoring.draft import Draft, without_nothing
 from flowmate_airflow.authoring.errors import AuthoringError
 from flowmate_airflow.authoring.names import connector_name, function_names, name_of_image, tag_of_image, version
-from flowmate_airflow.authoring.schematidy import tidy
+from flowmate_airflow.authoring.schematidy import fitting_default, tidy
 from flowmate_airflow.authoring.texts import plain, sentence
 from flowmate_airflow.authoring.views import field_order, field_schema
 
@@ -157,7 +157,7 @@ def _apply_defaults(values: dict[str, Any]) -> None:
     stated: dict[str, list[Any]] = {}
     for function in functions:
         for name, schema in function.get("fields", {}).items():
-            stated.setdefault(name, []).append(schema.get("default"))
+            stated.setdefault(name, []).append(fitting_default(schema))
     defaults = {name: given[0] for name, given in stated.items() if given[0] is not None and _same(given)}
     values["defaults"] = defaults
     for function in functions:

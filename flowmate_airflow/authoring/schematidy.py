@@ -9,7 +9,7 @@ import orjson
 
 from flowmate_airflow.authoring.texts import plain
 from flowmate_airflow.flows.patterns import slow_pattern
-from flowmate_airflow.flows.schemas import schema_problem
+from flowmate_airflow.flows.schemas import schema_problem, violations
 
 MAX_BYTES = 32 * 1024
 """Of one schema as JSON. A larger one loses its innermost parts."""
@@ -35,6 +35,14 @@ def tidy(schema: Any, root: Any = None) -> dict[str, Any]:
         if len(orjson.dumps(made, default=str)) <= MAX_BYTES:
             return made if schema_problem(made) is None else {}
     return {"type": made["type"]} if "type" in made else {}
+
+
+def fitting_default(schema: Mapping[str, Any]) -> Any:
+    """Return the default that a tidied schema states, None when there is none or the schema itself forbids it."""
+    default = schema.get("default")
+    if default is None:
+        return None
+    return None if any(violations({"default": schema}, {"default": default})) else default
 
 
 class _Tidy:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowmate_airflow.authoring.component_auth import PASSWORDS, extra
-from flowmate_airflow.authoring.schematidy import tidy
+from flowmate_airflow.authoring.schematidy import fitting_default, tidy
 from flowmate_airflow.authoring.texts import plain
 from flowmate_airflow.protocols import airbyte_spec, singer_about
 
@@ -60,11 +60,12 @@ def airbyte_settings(spec: Mapping[str, Any]) -> SettingsDraft:
 
 def _draft(fields: Mapping[str, Any], required: Sequence[str], secrets: Sequence[Secret]) -> SettingsDraft:
     tidied = {name: tidy(schema) for name, schema in fields.items()}
-    defaults = {name: schema["default"] for name, schema in tidied.items() if schema.get("default") is not None}
+    stated = {name: fitting_default(schema) for name, schema in tidied.items()}
+    defaults = {name: default for name, default in stated.items() if default is not None}
     return SettingsDraft(
         auth=_auth(secrets),
         fields=tidied,
-        required=[name for name in required if name in tidied and "default" not in tidied[name]],
+        required=[name for name in required if name in tidied and name not in defaults],
         defaults=defaults,
     )
 

@@ -132,10 +132,9 @@ def refuses_unknown(subject: Subject) -> str | None:
     if seen.problem() is not None:
         return _told(seen)
     if seen.records:
-        raise Failed(f"asked for a stream that does not exist, it gave {len(seen.records):,} records")
-    if subject.manifest.protocol == "singer":
-        return "it leaves out streams that it does not know, and says nothing"
-    raise Failed("asked for a stream that does not exist, it ended as if all were well")
+        names = _names({record.stream or "" for record in seen.records})
+        raise Failed(f"asked for a stream that does not exist, it gave {len(seen.records):,} records of {names}")
+    return "it leaves out streams that it does not know, and says nothing"
 
 
 def _incremental(subject: Subject, name: str) -> Seen:

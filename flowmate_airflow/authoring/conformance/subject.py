@@ -41,6 +41,7 @@ class Subject:
     seconds: float = 600.0
     marker: str = field(default_factory=lambda: f"flowmate-marker-{secrets.token_hex(8)}")
     _kept: dict[str, Seen] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         names = secret_names(self.manifest)
@@ -145,11 +146,11 @@ class Subject:
         seen = self.once("discover", lambda: self.ask("discover"))
         problem = seen.problem()
         if problem is not None:
-            raise Failed(f"`discover`: {problem}")
+            raise self._first("discover", f"`discover`: {problem}")
         if seen.catalog is None:
-            raise Failed("`discover` gave no catalog")
+            raise self._first("discover", "`discover` gave no catalog")
         if not seen.catalog:
-            raise Failed("`discover` gave a catalog without a stream")
+            raise self._first("discover", "`discover` gave a catalog without a stream")
         return seen.catalog
 
     def selected(self, *, incremental: bool = False) -> list[SelectedStream] | None:
@@ -177,7 +178,7 @@ class Subject:
         seen = self.once(f"read {name}", lambda: self.run(f"`{name}`, read in full", name, selected=selected))
         problem = seen.problem()
         if problem is not None:
-            raise Failed(f"`{name}`: {problem}")
+            raise self._first(f"read {name}", f"`{name}`: {problem}")
         return seen
 
     def for_each(self, names: Sequence[str], check: Callable[[str], str | None]) -> str | None:
@@ -203,6 +204,13 @@ class Subject:
         if len(skipped) == len(names):
             raise Skipped("\n".join(dict.fromkeys(skipped)))
         return "\n".join(each for each in [*told, *dict.fromkeys(skipped)] if each) or None
+
+    def _first(self, key: str, text: str) -> Exception:
+        """Return the failure of what several checks need: it counts once."""
+        if key in self._told:
+            return Skipped(f"it needs what failed above: {text}")
+        self._told.add(key)
+        return Failed(text)
 
     def _functions(self) -> Sequence[str]:
         return [*self.manifest.triggers, *self.manifest.actions]

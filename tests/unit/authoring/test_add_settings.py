@@ -55,9 +55,10 @@ def test_alternatives_of_credentials_are_ways_to_authenticate() -> None:
 
 
 def test_defaults_of_an_airbyte_form_are_what_steps_start_from() -> None:
-    found = source({"count": {"type": "integer", "default": 10}}, ["count"])
+    wrong = {"type": "object", "default": "Public Web"}
+    found = source({"count": {"type": "integer", "default": 10}, "provider": wrong}, ["count", "provider"])
     assert found.defaults == {"count": 10}
-    assert found.triggers["read"].required == []
+    assert found.triggers["read"].required == ["provider"]
 
 
 @pytest.mark.parametrize(
