@@ -48,7 +48,11 @@ class Engines:
         from flowmate_airflow.runtimes.options import ContainerOptions
 
         options = ContainerOptions(network=setting("network"), mounts=files_mounts(manifest))
-        return DockerRuntime(self.client(), log=self._log, pull=pull_policy(), options=options)
+        try:
+            client = self.client()
+        except ConfigFailure as failure:
+            raise ConfigFailure(f"{failure}, or give --runtime process") from None
+        return DockerRuntime(client, log=self._log, pull=pull_policy(), options=options)
 
     def client(self) -> APIClient:
         """Return the connection to the container engine.
@@ -64,7 +68,6 @@ class Engines:
             try:
                 self._client = APIClient(version="auto", timeout=_TIMEOUT, **kwargs_from_env())
             except ENGINE_ERRORS as error:
-                failure = engine_failure(error, "start containers")
-                raise ConfigFailure(f"{failure}, or give --runtime process") from None
+                raise ConfigFailure(str(engine_failure(error, "start containers"))) from None
             self._stack.callback(self._client.close)
         return self._client

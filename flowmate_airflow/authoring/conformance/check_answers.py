@@ -61,7 +61,7 @@ def check_with_bad(subject: Subject) -> str | None:
     """`check` says that wrong credentials do not work, and says it in time."""
     wrong = subject.wrong()
     if wrong is None:
-        raise Skipped("it knows no credentials that could be wrong; --bad-config gives a configuration that is")
+        raise Skipped("it was given no credentials that could be wrong; --bad-config gives a configuration that is")
     try:
         seen = subject.once("bad check", lambda: subject.ask("check", wrong, "`check` with wrong credentials"))
     except Skipped as error:

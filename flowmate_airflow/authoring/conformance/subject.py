@@ -89,9 +89,13 @@ class Subject:
 
     def wrong(self) -> Inputs | None:
         """Return inputs that must not work, None when no credentials are known that could be wrong."""
-        if self.bad is not None:
-            return self.bad
-        return self.marked() if secret_names(self.manifest) else None
+        return self.bad if self.bad is not None else self.marked() if self.has_secrets() else None
+
+    def has_secrets(self) -> bool:
+        """Whether it was given secrets, or cannot do without any."""
+        names = secret_names(self.manifest)
+        given = names.intersection(self.good.credentials or ())
+        return bool(given) or (bool(names) and self.needs_credentials() is not None)
 
     def marked(self) -> Inputs:
         """Return the good inputs with a marker in place of each secret."""
