@@ -1,10 +1,12 @@
-"""Flows with components of the Open Integration Hub and elastic.io: the tests of one file run at the same time."""
+"""Flows with components of the Open Integration Hub and elastic.io: their tests run at the same time."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from harness import AirflowTrouble, Client, LocalAirflow, containers
@@ -13,7 +15,9 @@ from oih_images import build_node_images, build_python_images
 from oih_service import Service
 from oih_stage import Stage
 
-AT_ONCE = 6
+sys.path.append(str(Path(__file__).resolve().parent.parent / "worlds"))  # `world_images`, also when run alone
+
+AT_ONCE = 8
 """How many tests run at the same time; most of their time they wait for Airflow."""
 
 
@@ -35,11 +39,11 @@ def service(engine: None) -> Iterator[Service]:
     started.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def together(
     request: pytest.FixtureRequest, airflow: Client, local_airflow: LocalAirflow, oih_images: None, service: Service
 ) -> Iterator[dict[str, Future[None]]]:
-    """The tests of the file that are marked with :func:`at_once`, all started."""
+    """The tests that are marked with :func:`oih_stage.at_once`, all started."""
     stages: list[Stage] = []
 
     def play(body: Body) -> None:
@@ -47,10 +51,10 @@ def together(
         stages.append(stage)
         body(stage)
 
+    found = [getattr(getattr(item, "function", None), "body", None) for item in request.session.items]
+    bodies = {body.__name__: body for body in found if body is not None}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        mine = [item for item in request.session.items if getattr(item, "module", None) is request.module]
-        bodies = {item.name: getattr(getattr(item, "function", None), "body", None) for item in mine}
-        yield {name: pool.submit(play, body) for name, body in bodies.items() if body is not None}
+        yield {name: pool.submit(play, body) for name, body in bodies.items()}
         pool.shutdown(cancel_futures=True)
     for stage in stages:
         with suppress(AirflowTrouble):

@@ -80,7 +80,7 @@ class Stage:
 
 
 def at_once(body: Callable[[Stage], None]) -> Callable[[dict[str, Future[None]], pytest.FixtureRequest], None]:
-    """Return a test that waits for `body`, which began with the first test of its file: runs mostly wait."""
+    """Return a test that waits for `body`, which began with the first such test: flows mostly wait."""
 
     def test(together: dict[str, Future[None]], request: pytest.FixtureRequest) -> None:
         together[request.node.name].result()
