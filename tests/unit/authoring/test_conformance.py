@@ -161,7 +161,7 @@ def test_the_report_is_readable_and_kept_as_json(
         (("piece", "--config", "{folder}/broken.json"), "broken.json:1:8: a comma before the closing bracket"),
         (("piece", "--config", "{folder}/unknown.json"), "has the key `credential`"),
         (("piece", "--config", "{folder}/function.json"), "there is no function `order`; did you mean `orders`?"),
-        (("piece", "--connection", "nowhere"), "nowhere"),
+        (("piece", "--connection", "broken"), "AIRFLOW_CONN_BROKEN is no Connection"),
     ],
 )
 def test_what_cannot_be_examined_is_told(
@@ -173,6 +173,7 @@ def test_what_cannot_be_examined_is_told(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
     monkeypatch.setenv("AIRFLOW__FLOWMATE__RUNTIME", "process")
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", "{")
     write_connector("piece", tmp_path)
     (tmp_path / "broken.json").write_text('{"a": 1,}')
     (tmp_path / "unknown.json").write_text('{"credential": {}}')
