@@ -21,7 +21,9 @@ from benchmarks.machine import facts
 from benchmarks.mapping import handing_off, mapping
 from benchmarks.materials import ROOT
 from benchmarks.measure import Plan, Row
+from benchmarks.memory import memory
 from benchmarks.pairing import pairing
+from benchmarks.sourcing import sourcing
 from benchmarks.stepping import stepping
 
 PARTS: dict[str, Callable[[Plan, Path], Iterator[Row]]] = {
@@ -29,6 +31,8 @@ PARTS: dict[str, Callable[[Plan, Path], Iterator[Row]]] = {
     "start": starting,
     "step": stepping,
     "pair": pairing,
+    "source": sourcing,
+    "memory": memory,
     "map": mapping,
     "hand-off": handing_off,
 }

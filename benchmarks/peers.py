@@ -63,7 +63,7 @@ def build_images(*manifests: Manifest) -> None:
         for manifest in manifests:
             assert manifest.process is not None
             try:
-                client.inspect_image(manifest.image)
+                client.inspect_image(manifest.image)  # type: ignore[no-untyped-call]
             except ImageNotFound:
                 order = Order(f"pypi:{manifest.process.requirements[0]}", tag=manifest.image, base=base)
                 build(client, order, logging.getLogger(__name__))

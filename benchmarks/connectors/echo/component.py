@@ -1,7 +1,7 @@
 """A component that costs next to nothing, so that what is around it shows.
 
-`run echo` hands on what it gets, `run take` keeps nothing of it; `run make [COUNT]` makes messages, so that it also
-works where nothing can be fed.
+`run echo` hands on what it gets, `run take` only counts it; `run make [COUNT]` makes messages, so that it also works
+where nothing can be fed.
 """
 
 import json
@@ -17,8 +17,9 @@ def echo():
 
 
 def take():
-    for _ in sys.stdin:
-        pass
+    sys.stdin.readline()
+    count = sum(1 for _ in sys.stdin)
+    sys.stdout.write(json.dumps({"type": "MESSAGE", "message": {"data": {"count": count}}}) + "\n")
 
 
 def make(arguments):
