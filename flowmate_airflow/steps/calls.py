@@ -108,6 +108,8 @@ class StepCall:
 
     def _config(self, function: Function) -> dict[str, Any]:
         config = {**self.manifest.defaults, **self.config}
+        if not self.manifest.keeps_state(function_name(self.use)):
+            return config  # a part of the data is asked of those that read it
         for field_name, value in (("start_date", self.window.start), ("end_date", self.window.end)):
             if value is None:
                 continue

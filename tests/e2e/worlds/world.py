@@ -77,7 +77,8 @@ class Run:
     def failure(self, step: str) -> str:
         """Return how the only try of a step failed: one that nothing heals is not repeated."""
         assert self.tries(step) == 1, self._story("failed")
-        return next(line for line in self.log(step).splitlines() if line.startswith(("AirflowFail", "AirflowExc")))
+        log = self.log(step)
+        return next((line for line in log.splitlines() if line.startswith(("AirflowFail", "AirflowExc"))), log)
 
     def kill_worker(self, step: str) -> None:
         """End a step's process as the kernel does, without a chance to clean up."""
@@ -129,7 +130,7 @@ class World:
 
     def kept_state(self, flow: Flow, step: str = "read") -> Any:
         """Return what a step remembers, as `flowmate state show` prints it; None for nothing."""
-        code, shown = self.command("state", "show", flow.id, step, "--format", "json")
+        code, shown = self.command("state", "show", flow.id, "--step", step, "--format", "json")
         if code:
             assert "no state" in shown, shown
             return None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from harness import BASE_IMAGE, ROOT, docker
+from harness import BASE_IMAGE, ROOT, build_image, docker
 
 HERE = Path(__file__).resolve().parent
 CACHE = ROOT / ".cache" / "worlds"
@@ -36,15 +36,21 @@ def package_sets() -> dict[str, dict[str, Any]]:
 
 
 def build_images(names: Sequence[str]) -> None:
-    """Build `flowmate-test/<name>:1` for each set of `packages.yaml`, unless it is there from the same packages."""
+    """Build `flowmate-test/<name>:1` for each name, unless it is there from the same packages.
+
+    :param names: sets of `packages.yaml`, and folders beside it with a Dockerfile, which may build on those
+    """
     base = docker("image", "inspect", "--format", "{{.Id}}", BASE_IMAGE).strip()
     version = docker(
         *("run", "--rm", "--network", "none", "--entrypoint", "python3", BASE_IMAGE),
         *("-c", "import sys; print('%d.%d' % sys.version_info[:2])"),
     ).strip()
     with ThreadPoolExecutor(2) as pool:
-        for built in [pool.submit(_build, name, base, version) for name in names]:
+        for built in [pool.submit(_build, name, base, version) for name in names if name in package_sets()]:
             built.result()
+    for name in names:
+        if name not in package_sets():
+            build_image(HERE / name, f"flowmate-test/{name}:1")
 
 
 def _build(name: str, base: str, version: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import zlib
 from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -164,11 +165,11 @@ class Warehouse:
 
     def __enter__(self) -> Warehouse:
         self.url = make_url(self._server.start())
-        self._engine = create_engine(self.url)
+        self.engine = create_engine(self.url)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._engine.dispose()
+        self.engine.dispose()
         self._server.stop()
 
     @property
@@ -185,17 +186,26 @@ class Warehouse:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return [tuple(row) for row in connection.execute(text(query))]
 
     def do(self, statement: str) -> None:
         """Run a statement."""
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             connection.exec_driver_sql(statement)
+
+    def count(self, table: str) -> tuple[int, int]:
+        """Return how many records a table has, and of how many ids."""
+        ((records, ids),) = self.rows(f"SELECT count(*), count(DISTINCT id) FROM {table}")
+        return records, ids
 
     def hold_record(self, table: str, number: int) -> Held:
         """Let everyone wait who inserts the record of an id into a table, until it is released."""
         return Held(self, table, number)
+
+    def refuse_record(self, table: str, number: int) -> Refused:
+        """Refuse the record of an id, until that is lifted."""
+        return Refused(self, table, number)
 
 
 class Held:
@@ -206,23 +216,49 @@ class Held:
 
     def __init__(self, warehouse: Warehouse, table: str, number: int) -> None:
         self._warehouse = warehouse
-        self._table = table
-        self._key = abs(hash(table)) % 2**31
-        self._connection = warehouse._engine.connect()
+        self._key = zlib.crc32(table.encode()) // 2
+        self._connection = warehouse.engine.connect()
         self._connection.exec_driver_sql(f"SELECT pg_advisory_lock({self._key})")
-        schema = table.partition(".")[0]
-        warehouse.do(
-            f"CREATE FUNCTION {schema}.hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            f"IF NEW.id = {number} THEN PERFORM pg_advisory_xact_lock({self._key}); END IF; RETURN NEW; END $$"
-        )
-        warehouse.do(f"CREATE TRIGGER hold BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {schema}.hold()")
+        _add_trigger(warehouse, table, f"IF NEW.id = {number} THEN PERFORM pg_advisory_xact_lock({self._key}); END IF;")
 
     def waits(self) -> bool | None:
         """Whether somebody waits, as `wait_until` takes it."""
-        query = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = {self._key}"
-        return self._warehouse.rows(query)[0][0] > 0 or None
+        return bool(self._waiting()) or None
+
+    def cut(self) -> None:
+        """End the connections of all that wait."""
+        for pid in self._waiting():
+            self._warehouse.rows(f"SELECT pg_terminate_backend({pid})")
 
     def release(self) -> None:
         """Let all inserts go on."""
         self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({self._key})")
         self._connection.close()
+
+    def _waiting(self) -> list[int]:
+        query = f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = {self._key}"
+        return [pid for (pid,) in self._warehouse.rows(query)]
+
+
+class Refused:
+    """A record that is refused for now.
+
+    :param warehouse: where its table is
+    """
+
+    def __init__(self, warehouse: Warehouse, table: str, number: int) -> None:
+        self._warehouse = warehouse
+        self._table = table
+        text = f"IF NEW.id = {number} THEN RAISE EXCEPTION 'record {number} is refused'; END IF;"
+        _add_trigger(warehouse, table, text)
+
+    def lift(self) -> None:
+        """Take the record from now on."""
+        self._warehouse.do(f"DROP TRIGGER meddle ON {self._table}")
+
+
+def _add_trigger(warehouse: Warehouse, table: str, body: str) -> None:
+    function = f"{table.partition('.')[0]}.meddle"
+    head = f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS"
+    warehouse.do(f"{head} $$ BEGIN {body} RETURN NEW; END $$")
+    warehouse.do(f"CREATE TRIGGER meddle BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {function}()")

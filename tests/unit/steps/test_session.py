@@ -233,6 +233,12 @@ def test_a_window_that_the_connector_cannot_be_told_is_an_error(world: World) ->
         world.run(Played(counting), use="acme/get", window=Window(end="2026-01-01"))
 
 
+def test_a_window_is_told_to_those_that_read_only(world: World) -> None:
+    acme = Played(saving())
+    assert data_of(world.run(acme, given("a"), window=Window(start="2026-01-01"))) == ["saved a"]
+    assert acme.fed[0]["config"] == {}
+
+
 def test_a_reset_while_the_run_goes_on_stays(world: World) -> None:
     store, place = open_store(), states.Place("f", "s")
 
