@@ -32,7 +32,7 @@ from flowmate_airflow.protocols.events import (
     StateEvent,
     StreamEvent,
 )
-from flowmate_airflow.protocols.streams import stream_from_json
+from flowmate_airflow.protocols.streams import Stream, stream_from_json
 
 EXIT_CONFIG = 78
 """Exit code of a component whose configuration is wrong (EX_CONFIG of sysexits.h)."""
@@ -146,6 +146,9 @@ def parse_line(line: bytes) -> Event:
     """
     if line[:1] != b"{":
         return LogEvent(logging.INFO, _text(line))
+    raw = _raw_message(line)
+    if raw is not None:
+        return raw
     try:
         value: dict[str, Any] = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -154,7 +157,7 @@ def parse_line(line: bytes) -> Event:
         return LogEvent(logging.INFO, _text(line))
     kind = value.get("type")
     if kind == "MESSAGE":
-        return _message(value, line)
+        return MessageEvent(_checked_message(value.get("message")))
     parse = _PARSERS.get(kind) if isinstance(kind, str) else None
     return parse(value) if parse else LogEvent(logging.INFO, _text(line))
 
@@ -169,17 +172,27 @@ _HEADS = (b'{"type":"MESSAGE","message":', b'{"type": "MESSAGE", "message": ')
 """How the line of a message begins as most encoders write it."""
 
 
-def _message(value: dict[str, Any], line: bytes) -> Event:
-    message = value.get("message")
+def _raw_message(line: bytes) -> MessageEvent | None:
+    """Return the message of a line that is nothing but the usual head and one object; None for all other lines."""
+    for head in _HEADS:
+        if line.startswith(head) and line.endswith(b"}}"):
+            # Parsed by itself: a line with keys twice may be good JSON while what is cut out of it is none.
+            raw = line[len(head) : -1]
+            try:
+                message = orjson.loads(raw)
+            except orjson.JSONDecodeError:
+                return None
+            # It goes on as it stands, without being encoded anew; what begins with a blank does not.
+            return MessageEvent(_checked_message(message), raw if raw[:1] == b"{" else None)
+    return None
+
+
+def _checked_message(message: Any) -> dict[str, Any]:
     if not isinstance(message, dict) or "data" not in message:
         raise ProtocolError("a MESSAGE line of its output has no object `message` with the key `data`")
     if isinstance(message.get("id"), _NO_ID):
         raise ProtocolError("the `id` of a message of its output is neither a text nor a number")
-    if len(value) == 2 and line.endswith(b"}"):
-        for head in _HEADS:
-            if line.startswith(head):  # the message can go on as it stands, without being encoded anew
-                return MessageEvent(message, line[len(head) : -1])
-    return MessageEvent(message)
+    return message
 
 
 def _state(value: dict[str, Any]) -> Event:
@@ -231,19 +244,32 @@ def _check(value: dict[str, Any]) -> Event:
 
 
 def _stream(value: dict[str, Any]) -> Event:
-    stream = _object(value, "stream")
-    if not isinstance(stream.get("name"), str):
-        raise ProtocolError("a STREAM line of its output has no `name` in its `stream`")
-    return StreamEvent(stream_from_json(stream))
+    return StreamEvent(_one_stream(_object(value, "stream"), "STREAM"))
 
 
 def _catalog(value: dict[str, Any]) -> Event:
     streams = value.get("streams")
-    if not isinstance(streams, list) or not all(
-        isinstance(each, dict) and isinstance(each.get("name"), str) for each in streams
-    ):
+    if not isinstance(streams, list) or not all(isinstance(each, dict) for each in streams):
         raise ProtocolError("a CATALOG line of its output needs a list `streams` of objects with a `name`")
-    return CatalogEvent([stream_from_json(each) for each in streams])
+    return CatalogEvent([_one_stream(each, "CATALOG") for each in streams])
+
+
+def _one_stream(value: dict[str, Any], kind: str) -> Stream:
+    if not isinstance(value.get("name"), str):
+        raise ProtocolError(f"a {kind} line of its output has a stream without a `name`")
+    key = value.get("primary_key") or []
+    good = (
+        isinstance(key, list)
+        and all(isinstance(field, str) for field in key)
+        and isinstance(value.get("schema"), dict | None)
+        and all(isinstance(value.get(part), str | None) for part in ("cursor", "namespace"))
+    )
+    if not good:
+        raise ProtocolError(
+            f"a {kind} line of its output describes a stream wrongly: `schema` is an object, `primary_key` a list of "
+            "texts, `cursor` and `namespace` are texts"
+        )
+    return stream_from_json(value)
 
 
 def _describe(value: dict[str, Any]) -> Event:
