@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -48,6 +49,13 @@ def npm() -> Callable[[str], Path]:
     """Installs one of PACKAGES once and returns its node_modules."""
 
     def install(name: str) -> Path:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        # The tests may run in several processes, of which one installs.
+        with (CACHE / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return install_alone(name)
+
+    def install_alone(name: str) -> Path:
         folder = CACHE / name
         done = folder / "installed"
         wanted = " ".join(PACKAGES[name])
