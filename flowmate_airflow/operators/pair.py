@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from flowmate_airflow.batches.batch import BatchValue, BatchWriter
@@ -31,9 +32,11 @@ class PairOperator(ConnectorOperator):
         super().render_template_fields(context, environment)
 
     def on_kill(self) -> None:
-        """End both containers."""
-        self.first.on_kill()
+        """End both containers, at once: Airflow kills the task itself soon after."""
+        other = threading.Thread(target=self.first.on_kill, name="flowmate-kill", daemon=True)
+        other.start()
         super().on_kill()
+        other.join()
 
     def _nothing(self, context: Any) -> BatchValue | None:
         return None if self._replays_first(context) else super()._nothing(context)

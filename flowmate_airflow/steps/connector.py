@@ -103,6 +103,7 @@ class ConnectorRun:
         self._holds = True
         self._line_bytes = 0
         self._running: Running | None = None
+        self._ended = False
         self._handlers: dict[type, Callable[[Any], None]] = {
             MessageEvent: self._write,
             LogEvent: self._take_log,
@@ -140,6 +141,8 @@ class ConnectorRun:
         try:
             with runtime.start(self._job, self._conversation.feed(self._counted(items))) as running:
                 self._running = running
+                if self._ended:
+                    running.stop()
                 self._listener.start(running)
                 try:
                     self._read(running)
@@ -159,7 +162,8 @@ class ConnectorRun:
         self._judge(code, reason)
 
     def stop(self) -> None:
-        """End the component, if it runs."""
+        """End the component, also one that is only being started."""
+        self._ended = True
         if self._running is not None:
             self._running.stop()
 

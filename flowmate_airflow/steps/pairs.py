@@ -20,7 +20,7 @@ from flowmate_airflow.steps.errors import TransientFailure
 from flowmate_airflow.steps.inputs import NOTHING, Input
 from flowmate_airflow.steps.mapping import pick_lines
 from flowmate_airflow.steps.session import Session, take_counts
-from flowmate_airflow.steps.sinks import BatchSink, Pipe, PipeClosed
+from flowmate_airflow.steps.sinks import BatchSink, Pipe
 
 _JOIN_SECONDS = 60.0
 
@@ -56,6 +56,8 @@ class Pair:
         thread.start()
         try:
             second.run(self._second.runtime, self._second.items(self._passed(pipe.items())))
+            if not pipe.was_read:  # however well it ended: what it has not read is not stored
+                self._broken = TransientFailure("the second step of the pair ended before it had read everything")
         finally:
             pipe.abandon()
             if not pipe.is_complete:
@@ -85,8 +87,6 @@ class Pair:
     def _read(self, first: ConnectorRun, pipe: Pipe, source: Input) -> None:
         try:
             first.run(self._first.runtime, self._first.items(source.read()))
-        except PipeClosed:
-            self._broken = TransientFailure("the second step of the pair ended before it had read everything")
         except BaseException as error:
             pipe.complete(error)
         else:

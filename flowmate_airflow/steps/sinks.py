@@ -12,7 +12,7 @@ import orjson
 from flowmate_airflow.batches.batch import BatchWriter
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.protocols.base import Item
-from flowmate_airflow.protocols.events import StateEvent
+from flowmate_airflow.protocols.events import ProtocolError, StateEvent
 from flowmate_airflow.protocols.streams import Stream
 
 PIPE_BYTES = 1024 * 1024
@@ -73,11 +73,17 @@ class Pipe(Sink):
         self._complete = False
         self._error: BaseException | None = None
         self._abandoned = False
+        self._read = False
 
     @property
     def is_complete(self) -> bool:
         """Whether all has been written."""
         return self._complete
+
+    @property
+    def was_read(self) -> bool:
+        """Whether the reader has come to the end."""
+        return self._read
 
     def write(self, message: Message, line: bytes | None, stream: str | None) -> None:
         """See :meth:`Sink.write`.
@@ -116,11 +122,14 @@ class Pipe(Sink):
         """
         while True:
             with self._changed:
-                while not self._items and not self._complete:
+                while not (self._items or self._complete or self._abandoned):
                     self._changed.wait()
+                if self._abandoned:
+                    return
                 if not self._items:
                     if self._error is not None:
                         raise self._error
+                    self._read = True
                     return
                 taken = list(self._items)
                 self._items.clear()
@@ -129,7 +138,7 @@ class Pipe(Sink):
             yield from taken
 
     def _put(self, item: Item) -> None:
-        size = len(item) if isinstance(item, bytes) else 1
+        size = len(item) if isinstance(item, bytes) else _size(item)
         with self._changed:
             while self._size >= PIPE_BYTES and not self._abandoned:
                 self._changed.wait()
@@ -139,3 +148,11 @@ class Pipe(Sink):
                 self._changed.notify_all()
             self._items.append(item)
             self._size += size
+
+
+def _size(item: Stream | StateEvent) -> int:
+    """Return about how many bytes an item takes: a state may be large, and come after each message."""
+    try:
+        return len(orjson.dumps(item.state if isinstance(item, StateEvent) else item.as_json()))
+    except TypeError:
+        raise ProtocolError("a state or a stream of its output is nested too deep") from None
