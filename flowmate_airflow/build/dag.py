@@ -17,7 +17,7 @@ from flowmate_airflow.operators.map import MapOperator
 from flowmate_airflow.operators.pair import PairOperator
 from flowmate_airflow.operators.replay import SPLIT
 from flowmate_airflow.operators.split import SplitOperator
-from flowmate_airflow.operators.state import SUFFIX, CommitStateOperator
+from flowmate_airflow.operators.state import LETTERS, SUFFIX, CommitStateOperator
 from flowmate_airflow.protocols.streams import Load
 
 FIRST_DAY = date(2024, 1, 1)
@@ -101,18 +101,38 @@ def _add_tasks(graph: FlowGraph, dag: DAG) -> None:
         needs = graph.node(node.needs[0]).needs if node.needs and node.needs[0] in streamed else node.needs
         for need in needs:
             lasts[need].set_downstream(firsts[node.id])
+    _add_commits(graph, dag, lasts)
+
+
+def _add_commits(graph: FlowGraph, dag: DAG, lasts: dict[str, BaseOperator]) -> None:
+    """Add the tasks that keep what a step remembers when all that got its messages have succeeded."""
+    letters = [node.id for node in graph.with_letters()]
+    covered: set[str] = set()
     for node in graph.stateful():
-        task = CommitStateOperator(
-            task_id=f"{node.id}{SUFFIX}",
-            step=node.id,
-            dag=dag,
-            task_display_name=f"{node.step.title or node.id}: keep state",
-            retries=3,
-            # A step that had nothing to do is skipped, which is no reason to read the same again.
-            trigger_rule=TriggerRule.NONE_FAILED,
+        after = graph.after(node.id)
+        covered |= after
+        _add_commit(
+            graph, dag, lasts, node, "keep state", step=node.id, letters=[each for each in letters if each in after]
         )
-        for end in graph.ends_after(node.id):
-            lasts[end].set_downstream(task)
+    for node in graph.with_letters():
+        if node.id not in covered:
+            _add_commit(graph, dag, lasts, node, "settle replay", letters=[node.id])
+
+
+def _add_commit(
+    graph: FlowGraph, dag: DAG, lasts: dict[str, BaseOperator], node: Node, title: str, **options: Any
+) -> None:
+    task = CommitStateOperator(
+        task_id=f"{node.id}{SUFFIX if 'step' in options else LETTERS}",
+        dag=dag,
+        task_display_name=f"{node.step.title or node.id}: {title}",
+        retries=3,
+        # A step that had nothing to do is skipped, which is no reason to read the same again.
+        trigger_rule=TriggerRule.NONE_FAILED,
+        **options,
+    )
+    for end in graph.ends_after(node.id):
+        lasts[end].set_downstream(task)
 
 
 def _tasks(node: Node, dag: DAG, group: TaskGroup | None, first: Node | None) -> tuple[BaseOperator, BaseOperator]:
@@ -191,6 +211,7 @@ def _connector(step: UseStep, node: Node) -> dict[str, Any]:
         "cursors": step.sync.cursors,
         "load": Load(step.load.mode, step.load.table, tuple(step.load.key)),
         "external_id": step.external_id,
+        "settles_letters": not node.hands_on,
     }
 
 

@@ -36,6 +36,7 @@ class Node:
     :param options: the options of :data:`DEFAULTS`, resolved
     :param connector: the manifest of a `use` step's connector
     :param text: the step's own YAML
+    :param hands_on: whether another step gets its messages
     """
 
     step: UseStep | MapStep
@@ -43,6 +44,7 @@ class Node:
     options: dict[str, Any]
     connector: Manifest | None
     text: str
+    hands_on: bool = False
 
     @property
     def id(self) -> str:
@@ -85,8 +87,21 @@ class FlowGraph:
             and node.connector.keeps_state(node.step.function)
         ]
 
+    def with_letters(self) -> list[Node]:
+        """Return the steps that keep dead letters and hand messages on: what others make of a replay counts too."""
+        return [
+            node
+            for node in self.nodes
+            if isinstance(node.step, UseStep) and node.step.on_error == "dead_letter" and node.hands_on
+        ]
+
     def ends_after(self, step: str) -> list[str]:
         """Return the last steps of all that get a step's messages, directly or not: itself, when nobody does."""
+        seen = self.after(step)
+        return [node.id for node in self.nodes if node.id in seen and not node.hands_on]
+
+    def after(self, step: str) -> set[str]:
+        """Return a step and all that get its messages, directly or not."""
         after: dict[str, list[str]] = {}
         for node in self.nodes:
             for need in node.needs:
@@ -97,7 +112,7 @@ class FlowGraph:
                 if follower not in seen:
                     seen.add(follower)
                     waiting.append(follower)
-        return [node.id for node in self.nodes if node.id in seen and node.id not in after]
+        return seen
 
     def in_order(self) -> list[Node]:
         """Return the nodes so that each comes after what it needs; the file's order where that leaves a choice."""
@@ -116,6 +131,7 @@ def build_graph(loaded: LoadedFlow, catalog: Catalog) -> FlowGraph:
     """Return the graph of a flow that has passed its checks."""
     flow = loaded.flow
     texts = _step_texts(loaded)
+    needed = {need for index in range(len(flow.steps)) for need in flow.needs(index)}
     nodes = []
     for index, step in enumerate(flow.steps):
         manifest = catalog.get(step.connector) if isinstance(step, UseStep) else None
@@ -126,6 +142,7 @@ def build_graph(loaded: LoadedFlow, catalog: Catalog) -> FlowGraph:
                 options={name: _option(flow, step, name) for name in DEFAULTS},
                 connector=manifest if isinstance(manifest, Manifest) else None,
                 text=texts[index],
+                hands_on=step.id in needed,
             )
         )
     return FlowGraph(loaded.flow_id, loaded, tuple(nodes))

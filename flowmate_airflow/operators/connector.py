@@ -75,6 +75,8 @@ class ConnectorOperator(DockerOperator):
     :param cursors: the field that tells what is new, by stream
     :param load: how a target stores records
     :param external_id: JSONata that gives a message's own id; ids of the other system are kept with it
+    :param settles_letters: whether a dead letter that is replayed is done when this task succeeds; else a
+        CommitStateOperator after all that get the messages says so
     :param part: the batch it gets, instead of those of `inputs`: for tasks that are mapped over batches
     :param manifest: the connector; default: the catalog's of that name
     :param source: the step's YAML, to be shown
@@ -103,6 +105,7 @@ class ConnectorOperator(DockerOperator):
         cursors: Mapping[str, str] | None = None,
         load: Load | None = None,
         external_id: str | None = None,
+        settles_letters: bool = True,
         part: Mapping[str, Any] | None = None,
         manifest: Manifest | None = None,
         source: str = "",
@@ -131,6 +134,7 @@ class ConnectorOperator(DockerOperator):
         self.reading = Reading(None if select is None else check_field_map(select), sync, dict(cursors or {}))
         self.load = load or Load()
         self.external_id = external_id
+        self.settles_letters = settles_letters
         self.part = part
         self.connector = _described(self.manifest, self.function)
         self.source = source
@@ -232,15 +236,15 @@ class ConnectorOperator(DockerOperator):
         replay = replay_of(context)
         if replay is None or not replay.is_at(context):
             return self.session(context).run(source, writer)
-        memory = self._replay_memory(context, replay.step)
+        memory = self._replay_memory(context, replay.step, settles=self.settles_letters)
         with memory.settling():
             part = source if self.part is None else memory.take_part(source)
             return self.session(context, memory=memory).run(part, writer)
 
-    def _replay_memory(self, context: Any, step: str) -> ReplayMemory:
+    def _replay_memory(self, context: Any, step: str, *, settles: bool) -> ReplayMemory:
         task_instance = context["ti"]
         run = StepRun(task_instance.dag_id, task_instance.run_id, step, task_instance.try_number, tenant_of(context))
-        return ReplayMemory(run, task_instance.map_index)
+        return ReplayMemory(run, task_instance.map_index, settles=settles)
 
     def _task_labels(self, context: Any, run: StepRun) -> dict[str, str]:
         task_instance = context["ti"]

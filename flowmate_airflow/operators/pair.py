@@ -53,7 +53,7 @@ class PairOperator(ConnectorOperator):
             return super()._run(context, source, writer)  # the letters are the second step's; the first has no part
         if not self._replays_first(context):
             return self._run_pair(context, source, writer)
-        memory = self._replay_memory(context, self.first.task_id)
+        memory = self._replay_memory(context, self.first.task_id, settles=self.first.settles_letters)
         with memory.settling():
             return self._run_pair(context, source, writer, memory)
 

@@ -45,7 +45,8 @@ class Replay:
         if self.ids is None:
             count = claim_waiting(store, flow, self.step, run_id)
         else:
-            count = len(claim(store, self.ids, run_id))
+            mine = [letter.id for letter in find(store, flow, self.step, ids=self.ids)]
+            count = len(claim(store, mine, run_id))
         if not count:
             raise AirflowSkipException(f"there are no dead letters of `{self.step}` to replay")
 
@@ -55,12 +56,23 @@ class Replay:
 
         return Input(read)
 
+    def settle(self, context: Any) -> int:
+        """Remove the letters that the step has succeeded with, and return how many these are."""
+        store, flow, run_id = open_store(), context["ti"].dag_id, context["ti"].run_id
+        done = [letter.id for letter in find(store, flow, self.step, claimed_by=run_id)]
+        settled(store, run_id, done)
+        return len(done)
+
 
 class ReplayMemory(StoreMemory):
-    """The memory of a step whose dead letters are replayed: those that fail again stay the letters they were."""
+    """The memory of a step whose dead letters are replayed: those that fail again stay the letters they were.
 
-    def __init__(self, run: StepRun, map_index: int) -> None:
+    :param settles: whether those that succeed are removed at once; else the run has them until it commits
+    """
+
+    def __init__(self, run: StepRun, map_index: int, *, settles: bool = True) -> None:
         super().__init__(run, map_index)
+        self._settles = settles
         self._failed: dict[str, DeadLetter] = {}
         self._part: set[int] | None = None
 
@@ -82,7 +94,7 @@ class ReplayMemory(StoreMemory):
 
     @contextmanager
     def settling(self) -> Iterator[None]:
-        """Remove the letters that succeed in the body and let those wait that fail again: all of them, if it raises."""
+        """Settle the letters that succeed in the body; let those wait that fail again: all of them, if it raises."""
         try:
             yield
         except BaseException:
@@ -94,10 +106,10 @@ class ReplayMemory(StoreMemory):
         done, failed = [], []
         for letter in self._letters():
             again = self._failed.get(letter.message_id)
-            if again is None:
-                done.append(letter.id)
-            else:
+            if again is not None:
                 failed.append(NewFailure(letter.id, again.error, again.failure_type))
+            elif self._settles:
+                done.append(letter.id)
         settled(self._store, self._run.run_id, done, failed)
 
     def _give_up(self) -> None:

@@ -259,6 +259,4 @@ steps:
 def _last_line(log: str) -> str:
     """Return the last line that a step wrote, without its level: what follows is Airflow's own."""
     lines = [line.partition(" ")[2] for line in log.splitlines()]
-    own = [line for line in lines if "messages in" in line]
-    assert own, log
-    return own[-1]
+    return lines[lines.index("::group::Post Execute") - 1]

@@ -235,6 +235,30 @@ def test_dead_letters_of_the_first_step_of_a_pair_go_through_both(play: Callable
     assert waiting() == [("b", "still bad", "waiting")]
 
 
+def test_letters_that_go_on_to_other_steps_are_done_when_these_succeeded(play: Callable[[Played], Played]) -> None:
+    letters("a", "b", "c")
+    play(Played(fails({"b"})))
+    put(on_error="dead_letter", settles_letters=False).execute(context("saved", REPLAY))
+    assert waiting() == [("a", "bad", "replaying"), ("b", "still bad", "waiting"), ("c", "bad", "replaying")]
+    with DAG("f", schedule=None):
+        commit = CommitStateOperator(task_id="saved.letters", letters=["saved"])
+        other = CommitStateOperator(task_id="other.letters", letters=["other"])
+    other.execute(context("other.letters", REPLAY))
+    commit.execute(context("saved.letters"))
+    assert len(waiting()) == 3
+    commit.execute(context("saved.letters", REPLAY))
+    assert waiting() == [("b", "still bad", "waiting")]
+
+
+def test_a_replay_takes_no_letters_of_other_steps(play: Callable[[Played], Played]) -> None:
+    letters("a", step="other")
+    (letter,) = find(open_store(), "f")
+    play(Played(fails(set())))
+    with pytest.raises(AirflowSkipException):
+        put().execute(context("saved", {"flowmate_replay": {"step": "saved", "letters": [letter.id]}}))
+    assert waiting() == [("a", "bad", "waiting")]
+
+
 def test_the_held_state_becomes_the_state() -> None:
     store, place = open_store(), Place("f", "orders", "acme")
     hold_state(store, place, "r", {"n": 1})
