@@ -31,6 +31,8 @@ BLOCK = 256 * 1024
 """Bytes of lines that are compressed together, which costs less than one by one."""
 PART = 64 * 1024 * 1024
 """Bytes of lines in one part of a batch's file: on object storage a part is there when it ends."""
+MAX_COUNTS = 64 * 1024
+"""Bytes of counts by stream in the value; they are left out where they are more."""
 MAX_INLINE_DEPTH = 64
 """How deep lists and objects may nest in a message that stays in the value. Airflow gives up at about 250."""
 MAX_DEPTH = 250
@@ -92,6 +94,7 @@ class BatchWriter:
         self._kept = False
         self._part_bytes = 0
         self._streams: dict[str, Any] = {}
+        self._streams_href: str | None = None
         self.counts: dict[str, int] = {}
         self.count = 0
         self.errors = 0
@@ -143,7 +146,7 @@ class BatchWriter:
         value: BatchValue = {"count": self.count, "errors": self.errors, "bytes": self.bytes}
         if self.received:
             value["received"] = self.received
-        if self.received_counts:
+        if self.received_counts and _can_be_shown(self.received_counts):
             value["received_counts"] = self.received_counts
         if self._file is None:
             value["messages"] = self._held
@@ -155,7 +158,7 @@ class BatchWriter:
             if self._parts > 1:
                 value["parts"] = self._parts
             value["preview"] = self._held
-        if self.counts:
+        if self.counts and _can_be_shown(self.counts):
             value["counts"] = self.counts
         if self._streams:
             with self._writing():
@@ -167,7 +170,7 @@ class BatchWriter:
         if len(line) <= self._limit and _fits_xcom(self._streams, line):
             value["streams"] = self._streams
             return
-        value["streams_href"] = self._storage.beside("streams.json")
+        value["streams_href"] = self._streams_href = self._storage.beside("streams.json")
         with open_write(value["streams_href"]) as file:
             file.write(line)
 
@@ -176,8 +179,12 @@ class BatchWriter:
         self._kept = True
 
     def abort(self) -> None:
-        """Forget the batch and remove its file, unless it shall be kept."""
-        if self._parts and not self._kept:
+        """Forget the batch and remove its files, unless they shall be kept."""
+        if self._kept:
+            return
+        if self._streams_href is not None:
+            self._storage.remove_one(self._streams_href)
+        if self._parts:
             with suppress(OSError):  # what could not be written is not wanted any more
                 self._stack.close()
             self._storage.remove(self._parts)
@@ -240,11 +247,18 @@ def _fits_xcom(message: Message, line: bytes) -> bool:
     if _NOT_FOR_XCOM.search(line):
         return False
     # Hardly a message has so many brackets; only of those that do must the depth be known.
-    return line.count(b"{") + line.count(b"[") <= MAX_INLINE_DEPTH or _depth_is_at_most(message, MAX_INLINE_DEPTH)
+    return line.count(b"{") + line.count(b"[") <= MAX_INLINE_DEPTH or depth_is_at_most(message, MAX_INLINE_DEPTH)
 
 
-def _depth_is_at_most(value: Any, limit: int) -> bool:
-    level = [value]
+def _can_be_shown(counts: dict[str, int]) -> bool:
+    """Whether counts by stream are small, and survive in XCom: a component may call its streams anything."""
+    line = _encoded(counts)
+    return len(line) <= MAX_COUNTS and not _NOT_FOR_XCOM.search(line)
+
+
+def depth_is_at_most(value: Any, limit: int) -> bool:
+    """Whether lists and objects nest no deeper."""
+    level = [value] if isinstance(value, dict | list | tuple) else []
     for _ in range(limit + 1):
         if not level:
             return True

@@ -32,8 +32,12 @@ class Storage:
     def remove(self, parts: int) -> None:
         """Remove the parts of the file that are there."""
         for part in range(1, parts + 1):
-            with suppress(OSError):
-                _path(part_href(self.href, part)).unlink()
+            self.remove_one(part_href(self.href, part))
+
+    def remove_one(self, href: str) -> None:
+        """Remove a file of this place, if it is there."""
+        with suppress(OSError):
+            _path(href).unlink()
 
 
 def part_href(href: str, part: int) -> str:

@@ -96,6 +96,8 @@ def ask(
             _note_all(answer, conversation.end(answer.code, files), step_log)
     except RequestError as error:
         raise ConfigFailure(f"{manifest.name} {request.verb}: {error}") from None
+    except RecursionError:
+        raise ConfigFailure(f"{manifest.name} {request.verb}: a line of its output is nested too deep") from None
     except ProtocolError as error:
         raise ConfigFailure(f"{manifest.name} {request.verb}: {clean_failure(str(error))}") from None
     except RuntimeFailure as error:

@@ -29,7 +29,9 @@ from flowmate_airflow.protocols.events import (
     StateEvent,
     StreamEvent,
 )
-from flowmate_airflow.runtimes.base import Job, Running, Runtime, RuntimeFailure
+from flowmate_airflow.runtimes.base import Job, OutputLimitExceeded, Running, Runtime, RuntimeFailure
+from flowmate_airflow.runtimes.lines import show_size
+from flowmate_airflow.steps.bounds import MAX_KEPT_ID, Bounds
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
 from flowmate_airflow.steps.filelines import lines_of
 from flowmate_airflow.steps.outcome import Failure, Outcome
@@ -40,10 +42,10 @@ from flowmate_airflow.steps.steplog import MAX_ID, Log, Progress, StepLog, clean
 OnProgress: TypeAlias = Callable[[Progress], None]
 OnError: TypeAlias = Literal["fail", "skip", "dead_letter"]
 
-MAX_FAILURES = 100_000
-"""Messages that may fail in one try of a step that keeps them: their reasons are in memory until it ends."""
 TICK = 64
 """After so many messages the clock is looked at, whether it is time to tell the counts."""
+MAX_UNDONE = 10_000
+"""Ids of messages that failed, kept to be sure that they are sent again."""
 HELD_BYTES = 8 * 1024 * 1024
 """Output held back until its input message is known to be done."""
 
@@ -102,13 +104,15 @@ class ConnectorRun:
         self._held_bytes = 0
         self._holds = True
         self._line_bytes = 0
+        self._file_bytes = 0
+        self._bounds = Bounds()
         self._running: Running | None = None
         self._ended = False
         self._handlers: dict[type, Callable[[Any], None]] = {
             MessageEvent: self._write,
             LogEvent: self._take_log,
             ResultEvent: self._take_result,
-            StreamEvent: lambda event: self._sink.declare(event.stream),
+            StreamEvent: self._take_stream,
             StateEvent: self._take_state,
             FilesEvent: self._take_files,
             ProgressEvent: self._log.component_progress,
@@ -189,6 +193,8 @@ class ConnectorRun:
                     self._line_bytes = len(line)
                     for each in self._conversation.take(line):
                         self._handle(each)
+            except RecursionError:
+                raise self._failure("config", "a line of its output is nested too deep") from None
             except (ProtocolError, BatchError) as error:
                 raise self._failure("config", clean_failure(str(error))) from None
             except StorageFailure as error:
@@ -235,9 +241,16 @@ class ConnectorRun:
 
     def _take_result(self, event: ResultEvent) -> None:
         self._flush()
-        self.outcome.done.add(event.message_id)
+        done = self.outcome.done
+        # No more can be done than were fed: the list of what is done goes to the store.
+        if len(event.message_id) <= MAX_KEPT_ID and done.count < self._log.progress.messages_in:
+            done.add(event.message_id)
         if event.remote_id is not None:
-            self._listener.result(event.message_id, event.remote_id)
+            self._listener.result(event.message_id, self._bounds.remote_id(event.remote_id))
+
+    def _take_stream(self, event: StreamEvent) -> None:
+        self._bounds.described(event.stream.key, self._line_bytes)
+        self._sink.declare(event.stream)
 
     def _take_state(self, event: StateEvent) -> None:
         self._flush()
@@ -266,7 +279,9 @@ class ConnectorRun:
         self._number = number = self._number + 1
         progress.messages_out += 1
         if stream is not None:
-            progress.streams_out[stream] = progress.streams_out.get(stream, 0) + 1
+            progress.streams_out[stream] = count = progress.streams_out.get(stream, 0) + 1
+            if count == 1:
+                self._bounds.new_stream(stream, len(progress.streams_out))
         message, line = canonical(message, line, call.id_prefix, number)
         if self._holds and progress.messages_in:
             self._hold(message, line, stream)
@@ -281,9 +296,22 @@ class ConnectorRun:
             return
         for path in event.paths:
             with self._running.open_file(path) as raw:
-                for line in lines_of(raw, gzipped=event.gzip, limit=self._job.limits.line, name=path):
+                for line in lines_of(
+                    raw, gzipped=event.gzip, limit=self._job.limits.line, name=path, spend=self._spend
+                ):
                     for each in self._conversation.take(event.head + line + b"}"):
+                        if isinstance(each, FilesEvent):
+                            raise ProtocolError(f"the component's file {path} has no records, it names other files")
                         self._handle(each)
+
+    def _spend(self, size: int) -> None:
+        """Count what is read of a component's files, which may be as much as its output."""
+        self._file_bytes += size
+        if self._file_bytes > self._job.limits.output:
+            raise OutputLimitExceeded(
+                f"the component's files have more than {show_size(self._job.limits.output)} in all, which is its "
+                "limit; let it read less at a time"
+            )
 
     def _hold(self, message: Message, line: bytes | None, stream: str | None) -> None:
         """Keep output back until its input is done: what a failed message left is made again by the retry."""
@@ -304,6 +332,7 @@ class ConnectorRun:
             self._failed = self._failed or event
             return
         self._log.message_error(event)
+        self._note_undone(event.message_id)
         if self._call.on_error != "fail":
             self._flush()
             self._keep(Failure(event.text, event.failure_type, event.message_id))
@@ -313,6 +342,12 @@ class ConnectorRun:
         self._stop.set()
         if self._running is not None:
             self._running.stop_feeding()
+
+    def _note_undone(self, message_id: str) -> None:
+        """Keep that a message failed, should the component say that it is done as well: a retry must send it again."""
+        undone = self.outcome.undone
+        if len(message_id) <= MAX_KEPT_ID and len(undone) < MAX_UNDONE:
+            undone.add(message_id)
 
     def _take_rejected(self, event: RejectedEvent) -> None:
         self._log.rejected(event)
@@ -325,9 +360,11 @@ class ConnectorRun:
     def _keep(self, failure: Failure) -> None:
         if self._call.on_error != "dead_letter":
             return
-        if len(self.outcome.failures) >= MAX_FAILURES:
-            raise self._failure("config", f"more than {MAX_FAILURES:,} messages failed: {clean_failure(failure.text)}")
-        self.outcome.failures.append(failure)
+        kept = self._bounds.failed(failure)
+        if kept is None:
+            count = len(self.outcome.failures)
+            raise self._failure("config", f"more than {count:,} messages failed: {clean_failure(failure.text)}")
+        self.outcome.failures.append(kept)
 
     def _failure(self, failure_type: FailureType, text: str, code: int | None = None) -> StepError:
         failure = ConfigFailure if failure_type == "config" else TransientFailure

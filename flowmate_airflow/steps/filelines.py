@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BufferedReader
 from typing import IO, Any, cast
 
@@ -15,11 +15,14 @@ from flowmate_airflow.runtimes.lines import show_size
 _BLOCK = 256 * 1024
 
 
-def lines_of(raw: IO[bytes], *, gzipped: bool, limit: int, name: str) -> Iterator[bytes]:
+def lines_of(
+    raw: IO[bytes], *, gzipped: bool, limit: int, name: str, spend: Callable[[int], object]
+) -> Iterator[bytes]:
     """Yield the lines of a file without their newlines, and without empty ones.
 
     :param limit: bytes of the longest line
     :param name: the file's name, for errors
+    :param spend: told the bytes of each line, also of an empty one; it may raise
     :raises OutputLimitExceeded: a line is longer
     :raises ProtocolError: the file is not compressed as it should be, or breaks off
     """
@@ -29,6 +32,7 @@ def lines_of(raw: IO[bytes], *, gzipped: bool, limit: int, name: str) -> Iterato
         while line := file.readline(limit + 1):
             if len(line) > limit:
                 raise OutputLimitExceeded(f"the component's file {name} has a line of more than {show_size(limit)}")
+            spend(len(line))
             if line := line.strip():
                 yield line
     except (OSError, EOFError, zlib.error) as error:

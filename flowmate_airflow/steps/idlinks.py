@@ -18,6 +18,8 @@ from flowmate_airflow.store.links import LinkScope
 
 GROUP = 500
 """Messages whose ids are looked up together."""
+GROUP_BYTES = 1024 * 1024
+"""Bytes of messages that are in memory for that."""
 _REMOTE = ("remote_id", "recordUid")
 """Where a connector finds the id that its system gave: in our form, and in that of the Open Integration Hub."""
 MAX_IN_FLIGHT = 100_000
@@ -47,7 +49,7 @@ class IdLinks:
         :raises ConfigFailure: the expression fails for a message, or gives no id
         """
         rest = iter(items)
-        while group := list(islice(rest, GROUP)):
+        while group := list(_group(rest)):
             messages = {index: decoded(item) for index, item in enumerate(group) if isinstance(item, bytes)}
             keys = {index: (_stream(message), self.external_id(message)) for index, message in messages.items()}
             found = {
@@ -97,7 +99,12 @@ class IdLinks:
         if len(self._in_flight) < MAX_IN_FLIGHT:
             self._in_flight[message["id"]] = (stream, own)
         remote_id = known.get(own)
-        metadata = dict(message.get("metadata") or {})
+        given = message.get("metadata")
+        if not isinstance(given, dict | None):
+            if remote_id is None:
+                return item
+            given = None  # there is no place in it for the id
+        metadata = dict(given or {})
         if remote_id is not None:
             metadata.update(dict.fromkeys(_REMOTE, remote_id))
         elif any(name in metadata for name in _REMOTE):
@@ -108,6 +115,16 @@ class IdLinks:
 
     def _scope_of(self, stream: str) -> LinkScope:
         return LinkScope(self._scope.connector, self._scope.connection, stream, self._scope.tenant)
+
+
+def _group(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield the next items that are looked up together: not many, and not much."""
+    size = 0
+    for item in islice(items, GROUP):
+        yield item
+        size += len(item) if isinstance(item, bytes) else 0
+        if size >= GROUP_BYTES:
+            return
 
 
 def _stream(message: Message) -> str:

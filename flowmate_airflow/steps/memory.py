@@ -94,6 +94,7 @@ class StoreMemory(Memory):
 
     def __init__(self, run: StepRun, map_index: int) -> None:
         self._run = run
+        self._map_index = map_index
         self._place = states.Place(run.flow, run.step, run.tenant)
         self._task = results.TaskKey(run.flow, run.run_id, run.step, map_index, run.tenant)
         self._opened: Store | None = None
@@ -106,7 +107,9 @@ class StoreMemory(Memory):
         return self._opened
 
     def state(self) -> Any:
-        """See :meth:`Memory.state`."""
+        """See :meth:`Memory.state`. What an earlier try of the same run holds is dropped: this one reads anew."""
+        if self._map_index < 0:
+            states.drop_held(self._store, self._place, self._run.run_id)
         self._read_at = states.generation(self._store, self._place)
         return states.read_state(self._store, self._place)
 
@@ -151,6 +154,9 @@ class StoreMemory(Memory):
         """See :meth:`Memory.keep_tried`."""
         if self._run.try_number <= 1:
             results.forget(self._store, self._task)  # of a run of the same name, which was deleted
+        else:
+            # What is done must not count with the batch of an earlier try, which has nothing of what came of it.
+            results.keep_partial(self._store, self._task, {})
         results.note_results(self._store, self._task, (results.Result(each) for each in done))
         # Last: without it the messages are simply sent again.
         results.keep_partial(self._store, self._task, {"input": fingerprint, "batch": value})

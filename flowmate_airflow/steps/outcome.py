@@ -31,6 +31,7 @@ class Outcome:
     :param state: what it last asked to keep, `None` when `has_state` is false
     :param failures: messages that failed, of a step that goes on without them
     :param done: ids of the messages it has reported as done
+    :param undone: those of messages it has reported as failed, whatever else it said of them
     """
 
     progress: Progress
@@ -38,3 +39,4 @@ class Outcome:
     has_state: bool = False
     failures: list[Failure] = field(default_factory=list)
     done: DoneLog = field(default_factory=DoneLog)
+    undone: set[str] = field(default_factory=set)

@@ -58,6 +58,9 @@ class Pair:
             second.run(self._second.runtime, self._second.items(self._passed(pipe.items())))
             if not pipe.was_read:  # however well it ended: what it has not read is not stored
                 self._broken = TransientFailure("the second step of the pair ended before it had read everything")
+        except BaseException:
+            self._second.keep_ids()
+            raise
         finally:
             pipe.abandon()
             if not pipe.is_complete:

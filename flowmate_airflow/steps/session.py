@@ -8,7 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flowmate_airflow.batches.batch import BatchValue, BatchWriter, decoded, read_lines
+import orjson
+
+from flowmate_airflow.auth.credentials import secrets_of, texts_in
+from flowmate_airflow.batches.batch import BatchError, BatchValue, BatchWriter, decoded, depth_is_at_most, read_lines
 from flowmate_airflow.batches.message import Message, stream_in_line
 from flowmate_airflow.protocols.base import Conversation, Item
 from flowmate_airflow.protocols.events import CredentialsEvent, ProtocolError, RequestError
@@ -26,13 +29,20 @@ from flowmate_airflow.steps.inputs import Input
 from flowmate_airflow.steps.jobs import job_for
 from flowmate_airflow.steps.letters import letters_of
 from flowmate_airflow.steps.memory import Memory
-from flowmate_airflow.steps.outcome import Outcome
+from flowmate_airflow.steps.outcome import Failure, Outcome
 from flowmate_airflow.steps.reading import Catalog, Reading
 from flowmate_airflow.steps.runtimes import RuntimeName
 from flowmate_airflow.steps.sinks import BatchSink, Sink
-from flowmate_airflow.steps.steplog import Log
+from flowmate_airflow.steps.steplog import MAX_ID, Log, clean
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.links import LinkScope
+
+MAX_CHANGED = 256 * 1024
+"""Bytes of all credentials that a connector changed."""
+MAX_CHANGES = 1000
+"""How often it may change them in one try."""
+MAX_KEPT_DEPTH = 200
+"""How deep lists and objects may nest in what is handed to the component again: less than the encoder goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,7 @@ class Session:
         self._log = log
         self._reading = reading or Reading()
         self._given = listener or Listener()
+        self._changes = 0
         self._step = self._with_memory(step)
         self._links = self._id_links(external_id)
         self._listener = replace(self._given, credentials=self._keep_credentials, result=self._note_result)
@@ -141,7 +152,7 @@ class Session:
         if self._links is not None:
             self._remembered(self._links.flush)
         if outcome.failures:
-            letters = letters_of(outcome.failures, source, self._step.run, self._external_id)
+            letters = letters_of(self._without_secrets(outcome.failures), source, self._step.run, self._external_id)
             self._remembered(lambda: self._memory.keep_letters(letters))
             self._log(logging.WARNING, f"{len(outcome.failures):,} failed messages are kept as dead letters")
         state = outcome.state if acknowledged is None else acknowledged
@@ -154,7 +165,28 @@ class Session:
                     f"the state that {self._step.use} gave is not kept: its manifest does not say `state: true`",
                 )
                 return
+            if not depth_is_at_most(state, MAX_KEPT_DEPTH):
+                raise ConfigFailure(
+                    f"step `{self._step.run.step}`: the state that it gave is nested too deep to be kept"
+                )
             self._remembered(lambda: self._memory.keep_state(state))
+
+    def keep_ids(self) -> None:
+        """Keep the ids that the other system has given so far, also when the step fails: what it made is there."""
+        if self._links is None:
+            return
+        try:
+            self._links.flush()
+        except StoreError as error:
+            self._log(logging.WARNING, f"ids that the other system gave are not kept: {error}")
+
+    def _without_secrets(self, failures: Iterable[Failure]) -> Iterator[Failure]:
+        secrets = sorted({*secrets_of(self._step.account), *texts_in(self._step.changed)}, key=len, reverse=True)
+        for failure in failures:
+            text = failure.text
+            for secret in secrets:
+                text = text.replace(secret, "***")
+            yield replace(failure, text=text)
 
     def _job(self, conversation: Conversation) -> Job:
         place = self._place
@@ -223,22 +255,40 @@ class Session:
 
     def _keep_credentials(self, changed: Mapping[str, Any]) -> None:
         step = self._step
-        self._step = replace(step, changed={**step.changed, **changed})  # for the next start, when this only asked
+        if all(name in step.changed and step.changed[name] == value for name, value in changed.items()):
+            return
+        everything = {**step.changed, **changed}
+        self._check_credentials(everything)
+        self._step = replace(step, changed=everything)  # for the next start, when this only asked
         self._given.credentials(changed)
         if step.account is None:
             self._log(logging.WARNING, "changed credentials are not kept: the step has no connection")
             return
         account = step.account
         self._remembered(lambda: self._memory.keep_credentials(account, step.manifest.name, changed))
-        self._log(logging.INFO, f"the connector changed {', '.join(sorted(changed))}; the new values are kept")
+        names = clean(", ".join(sorted(changed)), MAX_ID)
+        self._log(logging.INFO, f"the connector changed {names}; the new values are kept")
+
+    def _check_credentials(self, everything: Mapping[str, Any]) -> None:
+        self._changes += 1
+        fits = depth_is_at_most(everything, MAX_KEPT_DEPTH) and len(orjson.dumps(everything)) <= MAX_CHANGED
+        if not fits or self._changes > MAX_CHANGES:
+            raise ConfigFailure(
+                f"step `{self._step.run.step}`: its component changes its credentials more than {MAX_CHANGES:,} times, "
+                f"or to what is nested too deep or longer than {MAX_CHANGED:,} bytes"
+            )
 
     def _take_over_credentials(self) -> None:
         """Save what a killed try's component had changed: it may be in the container that the worker left."""
         step = self._step
         if step.run.try_number <= 1 or step.account is None or not step.manifest.is_foreign:
             return
-        conversation = conversation_for(step.manifest, step.request())
-        for files in self._place.runtime.left_behind(self._job(conversation)):
+        try:
+            conversation = conversation_for(step.manifest, step.request())
+            job = self._job(conversation)
+        except RequestError:
+            return  # the start, which comes next, tells it
+        for files in self._place.runtime.left_behind(job):
             with suppress(ProtocolError):
                 for event in conversation.end(1, files):
                     if isinstance(event, CredentialsEvent):
@@ -249,10 +299,13 @@ class Session:
         if source.fingerprint is None:
             return set(), None
         try:
-            return self._memory.tried(source.fingerprint)
-        except StoreError as error:
+            done, partial = self._memory.tried(source.fingerprint)
+            for _ in read_lines(partial) if partial is not None else ():
+                pass  # only to see that it is all there, before any of it is written again
+        except (StoreError, BatchError) as error:
             self._log(logging.WARNING, f"all messages are sent, also those that an earlier try may have done: {error}")
             return set(), None
+        return done, partial
 
     def _forget_tried(self) -> None:
         try:
@@ -261,13 +314,13 @@ class Session:
             self._log(logging.WARNING, f"what earlier tries have done is not forgotten: {error}")
 
     def _keep_tried(self, outcome: Outcome, source: Input, writer: BatchWriter) -> None:
+        self.keep_ids()
         if not outcome.done.count or source.fingerprint is None:
             return
         try:
-            if self._links is not None:
-                self._links.flush()
             value = writer.finish()
-            self._memory.keep_tried(source.fingerprint, outcome.done, value)
+            done = (each for each in outcome.done if each not in outcome.undone)
+            self._memory.keep_tried(source.fingerprint, done, value)
             writer.keep()
         except (StoreError, OSError) as error:
             self._log(logging.WARNING, f"the next try sends all messages again: {error}")
