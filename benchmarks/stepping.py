@@ -25,6 +25,7 @@ FEW, MANY = 10, 100_000
 OURS = "ConnectorOperator"
 RUN = "docker run -i --rm"
 AIRFLOWS = "DockerOperator"
+XCOM = "DockerOperator, `xcom_all`"
 
 
 def stepping(plan: Plan, folder: Path) -> Iterator[Row]:
@@ -40,7 +41,10 @@ def stepping(plan: Plan, folder: Path) -> Iterator[Row]:
         fed, made = answer["echo"], answer["make"]
         yield compare(f"a step, {count:,} messages in and out", fed, OURS, RUN, seconds, budget=1.0)
         note = "nothing can be fed to it: both make the messages"
-        yield compare(f"a step, {count:,} messages out", made, OURS, AIRFLOWS, seconds, budget=1.0, note=note)
+        what = f"a step, {count:,} messages out"
+        yield compare(what, made, OURS, AIRFLOWS, seconds, budget=1.0, note=note)
+        if XCOM in made:
+            yield compare(what, made, OURS, XCOM, seconds, note="that too hands them on, as one list in memory")
 
 
 def _build_image() -> None:
@@ -76,9 +80,6 @@ def measure(count: int, times: int, folder: Path) -> dict[str, Samples]:
     context: Any = {"ti": task_instance}
     echo = ConnectorOperator(task_id="step", use="echo/echo", manifest=manifest, inputs=["before"])
     make = ConnectorOperator(task_id="step", use="echo/make", manifest=manifest, config={"count": count})
-    airflows = DockerOperator(
-        task_id="peer", image=IMAGE, command=["run", "make", str(count)], auto_remove="force", network_mode="bridge"
-    )
 
     def ours(operator: ConnectorOperator) -> Callable[[], float]:
         def run() -> float:
@@ -100,15 +101,24 @@ def measure(count: int, times: int, folder: Path) -> dict[str, Samples]:
             assert sum(1 for _ in lines) == count
         return cost
 
-    def docker_operator() -> float:
-        begin = time.perf_counter()
-        airflows.execute(context)
-        return time.perf_counter() - begin
+    def docker_operator(*, xcom_all: bool) -> Callable[[], float]:
+        command = ["run", "make", str(count)]
+        settings: Any = {"auto_remove": "force", "network_mode": "bridge", "xcom_all": xcom_all}
+        operator = DockerOperator(task_id="peer", image=IMAGE, command=command, **settings)
 
-    return {
-        "echo": in_turns({OURS: ours(echo), RUN: docker_run}, times),
-        "make": in_turns({OURS: ours(make), AIRFLOWS: docker_operator}, times),
-    }
+        def run() -> float:
+            begin = time.perf_counter()
+            value = operator.execute(context)
+            cost = time.perf_counter() - begin
+            assert not xcom_all or len(value or ()) == count, value
+            return cost
+
+        return run
+
+    makers = {OURS: ours(make), AIRFLOWS: docker_operator(xcom_all=False)}
+    if count == MANY:
+        makers[XCOM] = docker_operator(xcom_all=True)
+    return {"echo": in_turns({OURS: ours(echo), RUN: docker_run}, times), "make": in_turns(makers, times)}
 
 
 if __name__ == "__main__":
