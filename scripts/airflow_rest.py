@@ -22,12 +22,13 @@ class AirflowTrouble(Exception):
     """Airflow did not start, did not answer as it should, or not in time."""
 
 
-def wait_until(what: str, look: Callable[[], T | None], timeout: float) -> T:
+def wait_until(what: str, look: Callable[[], T | None], timeout: float, poll: float = POLL) -> T:
     """Return the first value of `look` that is not None.
 
     :param what: what is waited for, for the message
     :param look: asked again and again
     :param timeout: seconds after which it is given up
+    :param poll: seconds between two looks
     :raises AirflowTrouble: the time is over
     """
     deadline = time.monotonic() + timeout
@@ -37,7 +38,7 @@ def wait_until(what: str, look: Callable[[], T | None], timeout: float) -> T:
             return value
         if time.monotonic() > deadline:
             raise AirflowTrouble(f"waited {timeout:.0f} s in vain for {what}")
-        time.sleep(POLL)
+        time.sleep(poll)
 
 
 class Client:
@@ -47,13 +48,16 @@ class Client:
     :param dags: its dags folder
     :param user: who signs in
     :param password: the password of `user`
+    :param poll: seconds between two looks at what is waited for: each one costs the API server some work, which
+        many clients at once had better leave to the tasks
     """
 
-    def __init__(self, url: str, dags: Path, user: str, password: str) -> None:
+    def __init__(self, url: str, dags: Path, user: str, password: str, *, poll: float = POLL) -> None:
         self.url = url
         self.dags = dags
         self._login = {"username": user, "password": password}
         self._session = requests.Session()
+        self._poll = poll
 
     # --- plain requests
 
@@ -102,13 +106,13 @@ class Client:
             return answer.json() if answer.status_code == 200 and not answer.json()["is_stale"] else None
 
         try:
-            return wait_until(f"the dag {dag_id}", look, timeout)
+            return wait_until(f"the dag {dag_id}", look, timeout, self._poll)
         except AirflowTrouble as error:
             raise AirflowTrouble(f"{error}; import errors: {self.import_errors()}") from None
 
     def wait_for_dag_gone(self, dag_id: str, timeout: float = 90) -> None:
         """Return once Airflow has noticed that a dag's file is no more."""
-        wait_until(f"the end of the dag {dag_id}", lambda: dag_id not in self.dags_by_id() or None, timeout)
+        wait_until(f"the end of the dag {dag_id}", lambda: dag_id not in self.dags_by_id() or None, timeout, self._poll)
 
     def import_errors(self) -> dict[str, str]:
         """Return the text of each import error by the file's path below the dags folder."""
@@ -117,7 +121,9 @@ class Client:
 
     def wait_for_import_error(self, filename: str, timeout: float = 60) -> str:
         """Return the import error of a file, given by its path below the dags folder, once it is there."""
-        return wait_until(f"an import error of {filename}", lambda: self.import_errors().get(filename), timeout)
+        return wait_until(
+            f"an import error of {filename}", lambda: self.import_errors().get(filename), timeout, self._poll
+        )
 
     def drop_flow(self, name: str, text: str) -> Path:
         """Put a file into the dags folder, whole at once, and return its path."""
@@ -155,7 +161,7 @@ class Client:
             return state if state in states else None
 
         try:
-            return wait_until(f"the run {run_id} of {dag_id}", look, timeout)
+            return wait_until(f"the run {run_id} of {dag_id}", look, timeout, self._poll)
         except AirflowTrouble as error:
             states_now = {task: found["state"] for task, found in self.task_instances(dag_id, run_id).items()}
             raise AirflowTrouble(f"{error}; its tasks: {states_now}") from None
@@ -189,7 +195,7 @@ class Client:
             instance = self.task_instances(dag_id, run_id).get(task_id)
             return instance if instance and instance["state"] in states else None
 
-        return wait_until(f"{dag_id}.{task_id} to be {' or '.join(states)}", look, timeout)
+        return wait_until(f"{dag_id}.{task_id} to be {' or '.join(states)}", look, timeout, self._poll)
 
     def logs(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
         """Return the log of one try of a task, a line `level text` an entry, exceptions below theirs."""
@@ -216,7 +222,7 @@ class Client:
             log = self.logs(dag_id, run_id, task_id, try_number)
             return log if text in log else None
 
-        return wait_until(f"{text!r} in the log of {dag_id}.{task_id}", look, timeout)
+        return wait_until(f"{text!r} in the log of {dag_id}.{task_id}", look, timeout, self._poll)
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
         """Return an XCom value, or None where there is none."""

@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 from argparse import Namespace
-from typing import Any
+from typing import Any, TypeAlias
 
+from flowmate_airflow.cli.asking import place
 from flowmate_airflow.cli.common import count
 from flowmate_airflow.cli.deadletters import check_known
 from flowmate_airflow.cli.errors import CommandError, UsageError
@@ -23,38 +24,44 @@ MAX_IDS = 1000
 """How many ids a run's conf may name: it is kept with the run, and shown."""
 
 
+_Chosen: TypeAlias = dict[tuple[str, str], list[int] | None]
+"""Ids of letters by step and tenant; None for all that wait."""
+
+
 def replay(arguments: Namespace) -> int:
-    """Start a run for each step, and print its id."""
+    """Start a run for each step and tenant, and print its id."""
     store = open_store()
     check_known(store, arguments.flow, arguments.step)
     chosen = _chosen(store, arguments) if arguments.id else _waiting(store, arguments)
-    for step, ids in chosen.items():
-        run_id = _start(arguments.flow, {CONF_KEY: {"step": step, "letters": ids}})
+    for (step, tenant), ids in chosen.items():
+        conf: dict[str, Any] = {CONF_KEY: {"step": step, "letters": ids}}
+        run_id = _start(arguments.flow, {**conf, "tenant": tenant} if tenant else conf)
         what = "all that wait" if ids is None else count(len(ids), "dead letter")
-        print(f"{arguments.flow} {step}: {what}, replayed by the run {run_id}")
+        print(f"{place(arguments.flow, step, tenant)}: {what}, replayed by the run {run_id}")
     return 0
 
 
-def _waiting(store: Store, arguments: Namespace) -> dict[str, list[int] | None]:
+def _waiting(store: Store, arguments: Namespace) -> _Chosen:
     counts = deadletters.count_by_step(store, arguments.flow, arguments.step)
-    steps = [each.step for each in counts if each.waiting]
+    steps = [(each.step, each.tenant) for each in counts if each.waiting]
     if not steps:
         busy = sum(each.replaying for each in counts)
         raise CommandError(f"no dead letter waits; being replayed: {busy:,}")
     return dict.fromkeys(steps)
 
 
-def _chosen(store: Store, arguments: Namespace) -> dict[str, list[int] | None]:
+def _chosen(store: Store, arguments: Namespace) -> _Chosen:
     ids = sorted(set(arguments.id))
     if len(ids) > MAX_IDS:
         raise UsageError(f"--id: at most {MAX_IDS:,} at once; without --id all that wait are replayed")
-    steps: dict[str, list[int] | None] = {}
+    steps: _Chosen = {}
     seen = set()
     for letter in deadletters.find(store, arguments.flow, arguments.step, ids=ids):
         seen.add(letter.id)
         if letter.status != WAITING:
             raise CommandError(f"the dead letter {letter.id} is being replayed by the run {letter.claimed_by}")
-        steps[letter.step] = [*(steps.get(letter.step) or []), letter.id]
+        key = (letter.step, letter.tenant)
+        steps[key] = [*(steps.get(key) or []), letter.id]
     missing = [str(number) for number in ids if number not in seen]
     if missing:
         step = f" {arguments.step}" if arguments.step else ""

@@ -17,7 +17,7 @@ from flowmate_airflow.batches.batch import BatchValue, BatchWriter
 from flowmate_airflow.catalog.catalog import configured_catalog
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.fieldmaps import FieldMap, check_field_map
-from flowmate_airflow.operators.replay import ReplayMemory, replay_of
+from flowmate_airflow.operators.replay import ReplayMemory, replay_of, tenant_of
 from flowmate_airflow.operators.runtime import container_runtime
 from flowmate_airflow.operators.step import (
     airflow_failures,
@@ -25,7 +25,6 @@ from flowmate_airflow.operators.step import (
     empty_in_replay,
     message_id_prefix,
     step_input,
-    tenant_of,
 )
 from flowmate_airflow.protocols.streams import Load, SyncMode
 from flowmate_airflow.runtimes.base import Running, Runtime
@@ -205,9 +204,10 @@ class ConnectorOperator(DockerOperator):
             run,
             self.config,
             account=account,
-            window=_window(context),
+            window=_window(context, reads=self.manifest.keeps_state(self.function) and not self._takes_messages),
             load=self.load,
-            on_error=self.on_error,
+            # What a replay cannot do for the second time stays the letter that it was.
+            on_error="dead_letter" if isinstance(memory, ReplayMemory) and self.on_error == "skip" else self.on_error,
             id_prefix=message_id_prefix(context),
         )
         name = runtime_name()
@@ -222,6 +222,10 @@ class ConnectorOperator(DockerOperator):
             external_id=self.external_id,
             listener=Listener(start=self._started, credentials=lambda changed: _mask(texts_in(changed))),
         )
+
+    @property
+    def _takes_messages(self) -> bool:
+        return self.function in self.manifest.actions
 
     def _nothing(self, context: Any) -> BatchValue | None:
         """Return an empty batch where the run is a replay that brings no message here."""
@@ -293,10 +297,13 @@ def _mask(secrets: Iterable[str]) -> None:
         mask_secret(secret)
 
 
-def _window(context: Any) -> Window:
-    """Return what the run's params say about the part of the data that it shall read."""
+def _window(context: Any, *, reads: bool) -> Window:
+    """Return what the run's params say about the part of the data that it shall read.
+
+    :param reads: whether the step is one that reads by a state; to the others a window means nothing
+    """
     params = context.get("params") or {}
-    start, end = params.get("start_date"), params.get("end_date")
+    start, end = (params.get("start_date"), params.get("end_date")) if reads else (None, None)
     return Window(
         full=params.get("full_sync") is True,
         start=start if isinstance(start, str) else None,

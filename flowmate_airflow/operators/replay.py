@@ -14,7 +14,7 @@ from flowmate_airflow.batches.batch import decoded
 from flowmate_airflow.steps.calls import StepRun
 from flowmate_airflow.steps.inputs import Input
 from flowmate_airflow.steps.memory import StoreMemory
-from flowmate_airflow.store.deadletters import DeadLetter, find
+from flowmate_airflow.store.deadletters import DeadLetter, Wanted, find
 from flowmate_airflow.store.replays import NewFailure, claim, claim_waiting, release, settled
 from flowmate_airflow.store.store import open_store
 
@@ -42,10 +42,11 @@ class Replay:
         :raises AirflowSkipException: there is none
         """
         store, flow, run_id = open_store(), context["ti"].dag_id, context["ti"].run_id
+        tenant = tenant_of(context)
         if self.ids is None:
-            count = claim_waiting(store, flow, self.step, run_id)
+            count = claim_waiting(store, flow, self.step, run_id, tenant)
         else:
-            mine = [letter.id for letter in find(store, flow, self.step, ids=self.ids)]
+            mine = [letter.id for letter in find(store, flow, self.step, tenant, ids=self.ids)]
             count = len(claim(store, mine, run_id))
         if not count:
             raise AirflowSkipException(f"there are no dead letters of `{self.step}` to replay")
@@ -90,7 +91,7 @@ class ReplayMemory(StoreMemory):
 
     def keep_letters(self, letters: Iterable[DeadLetter]) -> None:
         """See :meth:`Memory.keep_letters`."""
-        self._failed = {letter.message_id: letter for letter in letters}
+        self._failed = {str(letter.message["id"]): letter for letter in letters}
 
     @contextmanager
     def settling(self) -> Iterator[None]:
@@ -126,6 +127,13 @@ class ReplayMemory(StoreMemory):
         return (letter for letter in found if part is None or letter.id in part)
 
 
+def tenant_of(context: Any) -> str:
+    """Return the tenant that the run is for, as its conf says; an empty text for none."""
+    conf = getattr(context.get("dag_run"), "conf", None)
+    tenant = conf.get("tenant") if isinstance(conf, Mapping) else None
+    return tenant if isinstance(tenant, str) else ""
+
+
 def replay_of(context: Any) -> Replay | None:
     """Return what the run replays, None for an ordinary run.
 
@@ -138,7 +146,25 @@ def replay_of(context: Any) -> Replay | None:
         return None
     step = asked.get("step") if isinstance(asked, Mapping) else None
     ids = asked.get("letters") if isinstance(asked, Mapping) else None
-    good_ids = ids is None or (isinstance(ids, list) and all(type(each) is int for each in ids))
+    good_ids = ids is None or (isinstance(ids, list) and all(type(each) is int and 0 < each < 2**63 for each in ids))
     if not isinstance(step, str) or not good_ids:
         raise AirflowFailException(f"conf `{KEY}` must be an object with `step` and `letters` (a list of ids, or null)")
+    known = _steps(context)
+    if known and step not in known:
+        raise AirflowFailException(f"conf `{KEY}`: the flow has no step `{step}`; it has {', '.join(sorted(known))}")
     return Replay(step, None if ids is None else tuple(ids))
+
+
+def _steps(context: Any) -> set[str]:
+    """Return the ids of the flow's steps; the first of a pair is in its task."""
+    dag = getattr(context.get("task"), "dag", None)
+    tasks = getattr(dag, "tasks", ())
+    firsts = {task.first.task_id for task in tasks if hasattr(task, "first")}
+    return firsts | {task.task_id for task in tasks if "." not in task.task_id}
+
+
+def tenant_of(context: Any) -> str:
+    """Return the tenant that the run is for, as its conf says; an empty text for none."""
+    conf = getattr(context.get("dag_run"), "conf", None)
+    tenant = conf.get("tenant") if isinstance(conf, Mapping) else None
+    return tenant if isinstance(tenant, str) else ""

@@ -7,8 +7,8 @@ from typing import Any
 
 from airflow.sdk import BaseOperator
 
-from flowmate_airflow.operators.replay import replay_of
-from flowmate_airflow.operators.step import airflow_failures, tenant_of
+from flowmate_airflow.operators.replay import replay_of, tenant_of
+from flowmate_airflow.operators.step import airflow_failures
 from flowmate_airflow.store.states import Place, commit_state
 from flowmate_airflow.store.store import open_store
 

@@ -77,13 +77,6 @@ def batch_parts(context: Any) -> tuple[str, ...]:
     return (task_instance.dag_id, task_instance.run_id, task_instance.task_id, str(task_instance.map_index))
 
 
-def tenant_of(context: Any) -> str:
-    """Return the tenant that the run is for, as its conf says; an empty text for none."""
-    conf = getattr(context.get("dag_run"), "conf", None)
-    tenant = conf.get("tenant") if isinstance(conf, Mapping) else None
-    return tenant if isinstance(tenant, str) else ""
-
-
 def message_id_prefix(context: Any) -> str:
     """Return how the ids of a step's new messages begin: the same at every try, so that a repeated message is known."""
     task_instance = context["ti"]

@@ -47,7 +47,7 @@ def together(
     stages: list[Stage] = []
 
     def play(body: Body) -> None:
-        stage = Stage(Client(airflow.url, airflow.dags, USER, PASSWORD), local_airflow, service)
+        stage = Stage(Client(airflow.url, airflow.dags, USER, PASSWORD, poll=2), local_airflow, service)
         stages.append(stage)
         body(stage)
 

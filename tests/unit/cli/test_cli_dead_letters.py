@@ -175,6 +175,21 @@ def test_a_replay_of_chosen_letters(flowmate: Flowmate, store: Store, airflow: A
     assert confs(calls()) == [{"step": "saved", "letters": [one, three]}, {"step": "told", "letters": [two]}]
 
 
+def test_each_tenant_has_a_replay_of_its_own(flowmate: Flowmate, store: Store, airflow: Any) -> None:
+    deadletters.keep(store, [letter(1), letter(2, tenant="acme"), letter(3, tenant="acme")])
+    calls = airflow(STARTED)
+    for arguments in ([], ["--id", *map(str, ids(store))]):
+        result = flowmate("dead-letters", "replay", "orders", *arguments)
+        assert [line.partition(":")[0] for line in result.out.splitlines()] == [
+            "orders saved",
+            "orders saved (tenant acme)",
+        ]
+    tenants = [json.loads(call[call.index("--conf") + 1]).get("tenant") for call in calls()]
+    assert tenants == [None, "acme"] * 2
+    one, two, three = ids(store)
+    assert [each["letters"] for each in confs(calls())] == [None, None, [one], [two, three]]
+
+
 def test_what_is_being_replayed_is_not_replayed_again(flowmate: Flowmate, store: Store, airflow: Any) -> None:
     deadletters.keep(store, [letter(1)])
     replays.claim(store, ids(store), "replay1")

@@ -130,6 +130,18 @@ def test_a_replay_without_letters_is_skipped(play: Callable[[Played], Played]) -
         put().execute(context("saved", REPLAY))
 
 
+def test_a_replay_is_for_one_tenant(play: Callable[[Played], Played]) -> None:
+    letters("a")
+    keep(open_store(), [DeadLetter("f", "saved", "old", "b", {"id": "b", "data": "b"}, "bad", tenant="acme")])
+    (other,) = [letter.id for letter in find(open_store(), "f", tenant="")]
+    acme = play(Played(fails(set())))
+    put().execute(context("saved", {**REPLAY, "tenant": "acme"}))
+    assert [each["data"] for each in acme.messages] == ["b"]
+    with pytest.raises(AirflowSkipException):
+        put().execute(context("saved", {"flowmate_replay": {"step": "saved", "letters": [other]}, "tenant": "acme"}))
+    assert waiting() == [("a", "bad", "waiting")]
+
+
 @pytest.mark.parametrize("asked", [{"step": 1}, "saved", {"step": "saved", "letters": ["1"]}, {"letters": [1]}, [1]])
 def test_a_replay_that_makes_no_sense_fails_for_good(asked: Any) -> None:
     with pytest.raises(AirflowFailException, match="flowmate_replay"):
