@@ -86,7 +86,12 @@ def _build_folder(client: APIClient, order: Order, context: Path, log: Log) -> B
     tag = order.tag or (read_manifest(manifest).image if manifest else None)
     if (folder / images.DOCKERFILE).is_file():
         tag = tag or f"{LOCAL}/{connector_name(folder.resolve().name)}:latest"
-        images.build_image(client, folder, tag, log=log, base=order.base, network=None)
+        if manifest is not None:
+            images.copy_component(folder, context)
+            # For connectors on the SDK, which describe themselves by it where there is no YAML reader.
+            told = read_manifest(manifest).model_dump_json(by_alias=True, exclude_unset=True)
+            (context / "connector.json").write_text(told, encoding="utf-8")
+        images.build_image(client, context if manifest else folder, tag, log=log, base=order.base, network=None)
         return Built(tag, manifest)
     if not (folder / "package.json").is_file():
         raise AuthoringError(

@@ -124,7 +124,8 @@ class Session:
             seen.broken = str(error)
             return
         if not any(isinstance(event, CredentialsEvent) for event in events):
-            self._search(line, seen.what, "output")
+            told = all(isinstance(event, LogEvent) for event in events)
+            self._search(line, seen.what, "log" if events and told else "output")
         if any(isinstance(event, MessageEvent) for event in events):
             # What stands for a schema that was never told comes together with the record that needed it.
             guessed = (event.stream for event in events if isinstance(event, StreamEvent))

@@ -239,7 +239,7 @@ BROKEN = [
         "def orders(line):\n",
         "def orders(line):\n    print('config', line)\n",
         "secrets",
-        "`apiKey` in the output",
+        "`apiKey` in the log",
     ),
     Broken(
         "logs_config",
@@ -256,7 +256,7 @@ BROKEN = [
         "    if verb == 'check':\n        import base64\n        text = config['credentials']['token'].encode()\n"
         '        print(base64.b64encode(text).decode())\n    if verb == "check":',
         "secrets",
-        "in the output",
+        "in the log",
     ),
 ]
 
