@@ -289,6 +289,8 @@ def read_lines(value: Any) -> Iterator[bytes]:
     messages, href, count = value.get("messages"), value.get("href"), value.get("count")
     if isinstance(messages, list):
         for message in messages:
+            if not isinstance(message, Mapping) or not isinstance(message.get("id"), str) or "data" not in message:
+                raise BatchError("an XCom value is not a batch: one of its messages has no text `id`, or no `data`")
             yield _encoded(message)
     elif isinstance(href, str) and isinstance(count, int):
         yield from _read_file(href, int(value.get("parts") or 1), count)
@@ -326,7 +328,10 @@ def streams_of(value: Any) -> list[Stream]:
                 streams = orjson.loads(file.read())
         except (OSError, orjson.JSONDecodeError) as error:
             raise BatchError(f"the streams of a batch, {href}, cannot be read: {error}") from None
-    return [stream_from_json({"name": key, **stream}) for key, stream in (streams or {}).items()]
+    try:
+        return [stream_from_json({"name": key, **stream}) for key, stream in (streams or {}).items()]
+    except (TypeError, AttributeError) as error:
+        raise BatchError(f"an XCom value is not a batch: its streams are none ({error})") from None
 
 
 def _read_file(href: str, parts: int, count: int) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from flowmate_airflow.batches.batch import decoded
 from flowmate_airflow.steps.calls import StepRun
 from flowmate_airflow.steps.inputs import Input
 from flowmate_airflow.steps.memory import StoreMemory
-from flowmate_airflow.store.deadletters import DeadLetter, Wanted, find
+from flowmate_airflow.store.deadletters import DeadLetter, find
 from flowmate_airflow.store.replays import NewFailure, claim, claim_waiting, release, settled
 from flowmate_airflow.store.store import open_store
 
@@ -105,8 +105,11 @@ class ReplayMemory(StoreMemory):
 
     def _settle(self) -> None:
         done, failed = [], []
+        known = {str(letter.message["id"]) for letter in self._letters()} if self._failed else set()
+        # A failure that names none of the letters may be that of any: rather twice than never.
+        any_of_them = next((each for name, each in self._failed.items() if name not in known), None)
         for letter in self._letters():
-            again = self._failed.get(letter.message_id)
+            again = self._failed.get(str(letter.message["id"]), any_of_them)
             if again is not None:
                 failed.append(NewFailure(letter.id, again.error, again.failure_type))
             elif self._settles:
@@ -151,7 +154,7 @@ def replay_of(context: Any) -> Replay | None:
         raise AirflowFailException(f"conf `{KEY}` must be an object with `step` and `letters` (a list of ids, or null)")
     known = _steps(context)
     if known and step not in known:
-        raise AirflowFailException(f"conf `{KEY}`: the flow has no step `{step}`; it has {', '.join(sorted(known))}")
+        raise AirflowFailException(f"conf `{KEY}`: the flow has no step `{step}`")
     return Replay(step, None if ids is None else tuple(ids))
 
 
@@ -160,11 +163,4 @@ def _steps(context: Any) -> set[str]:
     dag = getattr(context.get("task"), "dag", None)
     tasks = getattr(dag, "tasks", ())
     firsts = {task.first.task_id for task in tasks if hasattr(task, "first")}
-    return firsts | {task.task_id for task in tasks if "." not in task.task_id}
-
-
-def tenant_of(context: Any) -> str:
-    """Return the tenant that the run is for, as its conf says; an empty text for none."""
-    conf = getattr(context.get("dag_run"), "conf", None)
-    tenant = conf.get("tenant") if isinstance(conf, Mapping) else None
-    return tenant if isinstance(tenant, str) else ""
+    return firsts | {task.task_id for task in tasks}

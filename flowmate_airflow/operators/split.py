@@ -49,7 +49,12 @@ class SplitOperator(BaseOperator):
             while (first := next(lines, None)) is not None:
                 parts = (*batch_parts(context), str(len(values)))
                 writer = BatchWriter(Storage(batch_url(), parts, task_instance.try_number), limit)
-                values.append(_write(writer, chain([first], islice(lines, size - 1)), source.streams))
+                value = _write(writer, chain([first], islice(lines, size - 1)), source.streams)
+                if "messages" in value:
+                    limit = max(0, limit - value["bytes"])  # all of them are one value
+                elif values:
+                    value.pop("preview", None)
+                values.append(value)
         self.log.info("%s batches of up to %s messages", f"{len(values):,}", f"{size:,}")
         return values
 

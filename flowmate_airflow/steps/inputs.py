@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from flowmate_airflow.batches.batch import read_lines, streams_of
+from flowmate_airflow.batches.batch import BatchError, read_lines, streams_of
 from flowmate_airflow.protocols.streams import Stream
 from flowmate_airflow.steps.mapping import pick_lines
 
@@ -56,12 +56,12 @@ def input_of(values: Iterable[Any], when: str | None) -> Input:
         for value in batches:
             yield from pick_lines(when, read_lines(value))
 
-    return Input(
-        read,
-        tuple(streams.values()),
-        all(_is_declared(value, names) for value in batches),
-        hashlib.sha256(orjson.dumps([when, batches])).hexdigest(),
-    )
+    try:
+        declared = all(_is_declared(value, names) for value in batches)
+        fingerprint = hashlib.sha256(orjson.dumps([when, batches])).hexdigest()
+    except (TypeError, AttributeError) as error:
+        raise BatchError(f"an XCom value is not a batch: {error}") from None
+    return Input(read, tuple(streams.values()), declared, fingerprint)
 
 
 def _is_declared(value: Any, names: set[str]) -> bool:
