@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from flowmate_airflow.flows.errors import FlowFileError, Problem
 
 MAX_BYTES = 8 * 1024 * 1024
 """A larger file is not read: no component describes itself at such length."""
-MAX_DEPTH = 200
+MAX_PROBLEMS = 20
+"""Repeated keys that are told."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],]')
+_COLON = re.compile(r"[ \t\r\n]*:")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 
 
@@ -66,7 +69,7 @@ def parse_json(content: bytes, name: str) -> Any:
         _problem(
             name, text, place, f"the key {key} stands twice in one object", f"the first is on line {first}; keep one"
         )
-        for place, key, first in _repeated_keys(text)
+        for place, key, first in islice(_repeated_keys(text), MAX_PROBLEMS)
     ]
     if twice:
         raise JsonFileError(twice)
@@ -124,7 +127,7 @@ def _repeated_keys(text: str) -> Iterator[tuple[int, str, int]]:
             seen.append({})
         elif word in "}]":
             seen.pop()
-        elif word != "," and seen and text[match.end() :][:64].lstrip().startswith(":"):
+        elif word != "," and seen and _COLON.match(text, match.end()):
             key = json.loads(word)
             if key in seen[-1]:
                 yield match.start(), word, text.count("\n", 0, seen[-1][key]) + 1

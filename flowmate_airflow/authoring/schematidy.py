@@ -16,6 +16,9 @@ MAX_BYTES = 32 * 1024
 MAX_DEPTH = 12
 MAX_PROPERTIES = 500
 
+MAX_PARTS = 20_000
+"""Of one schema, with all that its references name."""
+
 _TYPES = frozenset({"string", "boolean", "integer", "number", "array", "object", "null"})
 _REFERENCES = 20
 """How many references may lead to each other before the rest is left open."""
@@ -48,6 +51,7 @@ def fitting_default(schema: Mapping[str, Any]) -> Any:
 class _Tidy:
     def __init__(self, root: Any) -> None:
         self._root = root
+        self._parts = 0
         self._keywords: Mapping[str, Callable[[Any, int, int], Any]] = {
             "type": lambda value, *_: _type(value),
             "title": lambda value, *_: _text(value, 200),
@@ -80,7 +84,8 @@ class _Tidy:
 
     def schema(self, schema: Any, depth: int, references: int) -> dict[str, Any]:
         """Return the schema tidied, with nothing below `depth`."""
-        if not isinstance(schema, Mapping):
+        self._parts += 1
+        if not isinstance(schema, Mapping) or self._parts > MAX_PARTS:
             return {}
         if isinstance(schema.get("$ref"), str):
             target = self._target(schema["$ref"]) if references < _REFERENCES else None

@@ -9,7 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from flowmate_airflow.authoring.conformance.inputs import Inputs
-from flowmate_airflow.authoring.conformance.report import Report
+from flowmate_airflow.authoring.conformance.report import Report, Result, result_lines
 from flowmate_airflow.authoring.errors import AuthoringError
 from flowmate_airflow.authoring.images import ImageFacts
 from flowmate_airflow.catalog.manifest import Manifest
@@ -25,7 +25,7 @@ _NAME = r"[a-z][a-z0-9_-]{0,63}"
 
 
 def check_connector(arguments: Namespace) -> int:
-    """Examine a connector and print what was found; the exit code is 0 when nothing failed."""
+    """Examine a connector and print what was found; the exit code is 0 when nothing failed and something passed."""
     only = _checks(arguments.only)
     try:
         report = _examine(arguments, only)
@@ -34,7 +34,7 @@ def check_connector(arguments: Namespace) -> int:
     if arguments.format == "json":
         print_json(report.as_dict())
     else:
-        print("\n".join(report.lines()))
+        print(f"\n{report.foot()}")
     if arguments.out is not None:
         _write(Path(arguments.out), report)
     return 0 if report.passed else FAILED
@@ -56,7 +56,16 @@ def _examine(arguments: Namespace, only: list[str]) -> Report:
         facts = _facts(engines, manifest, log) if runtime == "docker" else None
         session = Session(manifest, engines.runtime(manifest), runtime, component_log)
         subject = Subject(session, good, bad, facts, arguments.timeout)
-        return examine(subject, only=only, on_result=lambda result: log.info("%s: %s", result.id, result.status))
+        if arguments.format == "json":
+            return examine(subject, only=only)
+        return examine(subject, only=only, on_start=lambda report: print(f"{report.head()}\n"), on_result=_print)
+
+
+def _print(result: Result) -> None:
+    from flowmate_airflow.authoring.conformance.suite import CHECKS
+
+    width = max(len(check.title) for check in CHECKS)
+    print("\n".join(result_lines(result, width)), flush=True)
 
 
 def _manifest(arguments: Namespace) -> Manifest:

@@ -35,6 +35,16 @@ class Result:
     seconds: float
 
 
+def result_lines(result: Result, width: int) -> Iterator[str]:
+    """Yield a result for people.
+
+    :param width: of the longest title
+    """
+    yield f"  {_MARKS[result.status]}  {result.title:<{width}}  {result.seconds:6.1f} s"
+    for paragraph in result.reason.splitlines():
+        yield from textwrap.wrap(paragraph, _WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What came of all checks."""
@@ -54,17 +64,13 @@ class Report:
         """Return how many checks ended so."""
         return sum(result.status == status for result in self.results)
 
-    def lines(self) -> Iterator[str]:
-        """Yield the report for people."""
-        yield f"{self.connector}: {self.image}, protocol {self.protocol}, runtime {self.runtime}"
-        yield ""
-        width = max((len(result.title) for result in self.results), default=0)
-        for result in self.results:
-            yield f"  {_MARKS[result.status]}  {result.title:<{width}}  {result.seconds:6.1f} s"
-            for paragraph in result.reason.splitlines():
-                yield from textwrap.wrap(paragraph, _WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
-        yield ""
-        yield ", ".join(f"{self.count(status)} {status}" for status in ("passed", "failed", "skipped"))
+    def head(self) -> str:
+        """Return the line that the report begins with."""
+        return f"{self.connector}: {self.image}, protocol {self.protocol}, runtime {self.runtime}"
+
+    def foot(self) -> str:
+        """Return the line that it ends with."""
+        return ", ".join(f"{self.count(status)} {status}" for status in ("passed", "failed", "skipped"))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report for programs."""

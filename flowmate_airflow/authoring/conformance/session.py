@@ -133,6 +133,12 @@ class Session:
         for event in events:
             self._note(seen, event)
 
+    def masked(self, text: str) -> str:
+        """Return a text without the secrets that the component was given."""
+        for secret in sorted(self.secrets, key=len, reverse=True):
+            text = text.replace(secret.decode(errors="replace"), "***")
+        return text
+
     def _search(self, line: bytes, what: str, where: str) -> None:
         for secret, name in self.secrets.items():
             if secret in line:
@@ -144,7 +150,7 @@ class Session:
             note(seen, event)
         if isinstance(event, LogEvent):
             seen.last_line = event.text.strip()[:500] or seen.last_line
-            self.log(event.text)
+            self.log(self.masked(event.text))
 
 
 def _bounded(limits: Limits) -> Limits:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from flowmate_airflow.authoring.conformance import check_answers, check_manners, check_reads, check_writes
-from flowmate_airflow.authoring.conformance.report import Failed, Report, Result, Skipped
+from flowmate_airflow.authoring.conformance.report import Failed, Report, Result, Skipped, Status
 from flowmate_airflow.authoring.conformance.subject import Subject
+from flowmate_airflow.steps.steplog import clean_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,36 +44,39 @@ CHECKS: Sequence[Check] = (
 
 
 def examine(
-    subject: Subject, *, only: Collection[str] = (), on_result: Callable[[Result], None] = lambda result: None
+    subject: Subject,
+    *,
+    only: Collection[str] = (),
+    on_start: Callable[[Report], None] = lambda report: None,
+    on_result: Callable[[Result], None] = lambda result: None,
 ) -> Report:
     """Make all checks, or some of them, and return what came of them.
 
     :param only: ids of checks; empty: all
+    :param on_start: told the report before it has results
     :param on_result: told each result as it comes
     """
-    results = []
+    results: list[Result] = []
+    manifest = subject.manifest
+    report = Report(manifest.name, manifest.image, manifest.protocol, subject.session.runtime_name, results)
+    on_start(report)
     for check in CHECKS:
         if not only or check.id in only:
             result = _make(check, subject)
             results.append(result)
             on_result(result)
-    manifest = subject.manifest
-    return Report(manifest.name, manifest.image, manifest.protocol, subject.session.runtime_name, results)
+    return report
 
 
 def _make(check: Check, subject: Subject) -> Result:
     started = time.monotonic()
+    status: Status = "passed"
     try:
         reason = check.make(subject) or ""
-        status = "passed"
     except Failed as error:
         reason, status = str(error), "failed"
     except Skipped as error:
         reason, status = str(error), "skipped"
-    return Result(check.id, check.title, status, _clean(reason), time.monotonic() - started)  # type: ignore[arg-type]
-
-
-def _clean(text: str) -> str:
-    from flowmate_airflow.steps.steplog import clean_failure
-
-    return clean_failure(text)
+    return Result(
+        check.id, check.title, status, clean_failure(subject.session.masked(reason)), time.monotonic() - started
+    )

@@ -130,7 +130,10 @@ def test_a_schema_without_end_is_cut_to_a_bound(tmp_path: Path) -> None:
         "type": "object",
         "properties": {f"field_{n}": {"type": "string", "description": "x" * 900} for n in range(400)},
     }
-    made = component(read=trigger(metadata={"out": tree}), more=trigger(metadata={"out": wide}))
+    wild = {"type": "object", "properties": {f"f{n}": {"$ref": "#"} for n in range(50)}}
+    made = component(
+        read=trigger(metadata={"out": tree}), more=trigger(metadata={"out": wide}), all=trigger(metadata={"out": wild})
+    )
     found = add(write_component(tmp_path / "c", made), tmp_path / "out")
     assert found.triggers["read"].output is not None
     assert written(tmp_path / "out").stat().st_size < 200_000

@@ -152,6 +152,21 @@ def test_the_report_is_readable_and_kept_as_json(
     assert all(each["seconds"] >= 0 for each in report["checks"])
 
 
+def test_a_report_tells_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIRFLOW__FLOWMATE__RUNTIME", "process")
+    told = 'say(type="CHECK", ok=False, message="wrong key " + line["credentials"]["apiKey"])'
+    broken = Broken("x", "piece", 'say(type="CHECK", ok=True)', told, "", "")
+    config = write_connector("piece", tmp_path, broken)
+    options = ["--config", str(config), "--only", "check_good,secrets", "--verbose"]
+    assert main(["connectors", "check", "piece", "--connectors", str(tmp_path), *options]) == 1
+    output = capsys.readouterr()
+    assert "wrong key ***" in output.out
+    assert "`apiKey` in the output" in output.out
+    assert "right-key" not in output.out + output.err
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
