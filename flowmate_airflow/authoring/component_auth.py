@@ -31,9 +31,12 @@ def component_auth(credentials: Any, *, sailor: bool) -> dict[str, Any]:
     )
     for kind, make in (("oauth2", _oauth2), ("oauth1", _oauth1)):
         if isinstance(credentials.get(kind), Mapping) or (kind == "oauth2" and any(map(is_oauth, fields.values()))):
-            return {kind: make(fields, sailor)}
+            return {kind: make(fields, sailor), **_choice(fields)}
     if not fields:
         return {}
+    choice = _choice(fields)
+    if choice:
+        return choice
     name, title = _kind(fields)
     return {name: {"title": title, **_parts(fields)}}
 
@@ -69,6 +72,17 @@ def extra(name: str, used: set[str]) -> str:
         number += 1
     used.add(source)
     return source
+
+
+def _choice(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the way of a component that lets its user choose how to authenticate: the choice and all else in extra."""
+    chosen = next((name for name, field in fields.items() if field.get("viewClass") == "HTTPAuthView"), None)
+    if chosen is None:
+        return {}
+    used: set[str] = set()
+    rest = {name: extra(name, used) for name, field in fields.items() if name != chosen and not is_oauth(field)}
+    method = {"title": "HTTP authentication", "required": {chosen: extra(chosen, used)}, **_optional(rest)}
+    return {"http": method}
 
 
 def _parts(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

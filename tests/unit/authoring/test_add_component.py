@@ -204,6 +204,13 @@ def fields(*names: str, **views: str) -> dict[str, Any]:
             {"custom": ({"auth": "extra.auth_value"}, {"pin": "password"})},
         ),
         ({"oauth2": {"auth_uri": "https://x"}}, {"oauth2": ({"accessToken": "password"}, {})}),
+        (
+            {"oauth2": {}, "fields": fields(auth="HTTPAuthView", oauth="OAuthFieldView")},
+            {
+                "oauth2": ({"accessToken": "password"}, {"auth": "extra.auth_value"}),
+                "http": ({"auth": "extra.auth_value"}, {}),
+            },
+        ),
         ({}, {}),
         ("nonsense", {}),
     ],
