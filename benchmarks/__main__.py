@@ -42,7 +42,7 @@ def main() -> int:
     """Measure, print, write; the exit code does not depend on the numbers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"what to measure: {', '.join(PARTS)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="a rough answer in about two minutes")
+    parser.add_argument("--quick", action="store_true", help="a rough answer in about five minutes")
     parser.add_argument("--output", type=Path, default=ROOT / "build-out" / "bench.json", help="the JSON file")
     options = parser.parse_args()
     unknown = set(options.parts) - PARTS.keys()

@@ -14,7 +14,7 @@ Samples = dict[str, list[float]]
 class Plan:
     """How much to measure.
 
-    :param quick: a rough answer in about two minutes
+    :param quick: a rough answer in about five minutes
     """
 
     quick: bool = False

@@ -151,8 +151,9 @@ def _as_processes(plan: Plan, folder: Path, what: str, number: int, tap: Manifes
     yield compare(f"{what}, {TWO}", samples, TWO, PEER, seconds, budget=1.2, note=note)
     yield compare(f"{what}, {PAIR}", samples, PAIR, PEER, seconds, budget=1.0, note=note)
     whole = {**samples, **ours.whole}
-    yield compare(f"{what}, {TWO}{STARTED}", whole, TWO, PEER, seconds, budget=1.2, note=note)
-    yield compare(f"{what}, {PAIR}{STARTED}", whole, PAIR, PEER, seconds, budget=1.0, note=note)
+    # In an Airflow the command would be a task, too, so that the budget is about `execute`.
+    yield compare(f"{what}, {TWO}{STARTED}", whole, TWO, PEER, seconds, note=note or "outside Airflow")
+    yield compare(f"{what}, {PAIR}{STARTED}", whole, PAIR, PEER, seconds, note=note or "outside Airflow")
     yield compare(f"{what}, {TWO}", samples, TWO, PIPE, seconds, note="no state, nothing kept between")
     yield compare(f"{what}, {PAIR}", samples, PAIR, PIPE, seconds, note="no state")
 

@@ -73,7 +73,7 @@ def build_images(*manifests: Manifest) -> None:
 
 def _commands(requirements: list[str], cache: Path) -> Path:
     if UV.is_dir() and str(UV) not in os.environ["PATH"].split(os.pathsep):
-        os.environ["PATH"] += f"{os.pathsep}{UV}"
+        os.environ["PATH"] = f"{UV}{os.pathsep}{os.environ['PATH']}"
     try:
         return environment_for(requirements, cache.expanduser(), logging.getLogger(__name__)).parent
     except RuntimeFailure as error:
