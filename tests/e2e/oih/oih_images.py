@@ -43,10 +43,18 @@ ENTRYPOINT ["python3", "main.py"]
 """
 
 
+class Missing(Exception):
+    """The machine lacks something that the images are made of."""
+
+
 def build_node_images() -> None:
-    """Build `flowmate-test/oih-<name>:1` of each component."""
+    """Build `flowmate-test/oih-<name>:1` of each component.
+
+    :raises Missing: there is no npm, or no base image with Node can be had
+    """
     made = subprocess.run([ROOT / "scripts" / "base_image", "node"], capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stderr
+    if made.returncode != 0:
+        raise Missing(made.stderr)
     for name, (folder, package) in PACKAGES.items():
         modules = _installed(folder, package)
         _build(f"flowmate-test/oih-{name}:1", NODE_BASE, NODE_DOCKERFILE, COMPONENTS / name, modules)
@@ -89,11 +97,14 @@ def _installed(folder_name: str, package: str) -> Path:
     folder = CACHE / folder_name
     done = folder / "installed"
     if not done.exists() or done.read_text(encoding="utf-8") != package:
+        if shutil.which("npm") is None:
+            raise Missing("there is no `npm` on the PATH")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "package.json").write_text('{"private": true}', encoding="utf-8")
         command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock", package]
         ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-        assert ran.returncode == 0, f"npm could not install {package}: {ran.stderr[-500:]}"
+        if ran.returncode != 0:
+            raise Missing(f"npm could not install {package}: {ran.stderr[-500:]}")
         done.write_text(package, encoding="utf-8")
     return folder / "node_modules"
 
