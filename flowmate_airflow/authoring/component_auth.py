@@ -50,7 +50,9 @@ def sources(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         if name is not None and part not in used:
             found[name] = part
             used.add(part)
-    secrets = [name for name, field in fields.items() if is_secret(field) and name not in found]
+    # Components generated from an API's description call its credentials `auth_` and the API's own name for them.
+    secrets = [name for name, field in fields.items() if is_secret(field) or name.startswith("auth_")]
+    secrets = [name for name in secrets if name not in found]
     if "password" not in used and secrets:
         found[secrets[0]] = "password"
     for name in fields:
@@ -102,7 +104,7 @@ def _kind(fields: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
     label = plain(fields[secret].get("label"), 80).rstrip(":") if secret else ""
     if secret and "login" in parts.values():
         return "basic", "User name and password"
-    if secret and "token" in secret.lower():
+    if secret and ("token" in secret.lower() or "bearer" in secret.lower()):
         return "token", label or "Access token"
     if secret and "key" in secret.lower():
         return "api_key", label or "API key"

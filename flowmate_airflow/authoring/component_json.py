@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from flowmate_airflow.authoring.component_auth import component_auth
 from flowmate_airflow.authoring.draft import Draft, without_nothing
 from flowmate_airflow.authoring.errors import AuthoringError
 from flowmate_airflow.authoring.names import connector_name, function_names, name_of_image, tag_of_image, version
-from flowmate_airflow.authoring.schematidy import fitting_default, tidy
+from flowmate_airflow.authoring.schematidy import MAX_DEPTH, fitting_default, tidy
 from flowmate_airflow.authoring.texts import plain, sentence
 from flowmate_airflow.authoring.views import field_order, field_schema
 
@@ -19,6 +21,11 @@ NODE_SETTINGS: dict[str, Any] = {
     "description": "What the platform tells the component beside its fields, such as idLinking or logLevel.",
 }
 MAX_FUNCTIONS = 500
+MAX_SIZE = 40_000
+"""Keys and values of one manifest; its reader takes a few more."""
+MAX_BYTES = 600 * 1024
+"""Of one manifest as JSON; YAML's indentation makes it longer."""
+_DEPTHS = (MAX_DEPTH, 6, 4, 3, 2, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,6 @@ def component_draft(component: Component, image: str, name: str | None = None) -
         notes.append(
             f"{', '.join(twice)}: both a trigger and an action of the component; the runner starts the trigger"
         )
-    maker = _Maker(component)
     values: dict[str, Any] = {
         "connector": 1,
         "name": name or connector_name(name_of_image(image), _package_name(component), str(json.get("title") or "")),
@@ -75,16 +81,25 @@ def component_draft(component: Component, image: str, name: str | None = None) -
         "description": sentence(json.get("description"), limit=1000),
         "image": image,
         "auth": component_auth(json.get("credentials"), sailor=_is_sailor(component)),
-        "triggers": {new: maker.function(old, triggers[old], new, trigger=True) for old, new in trigger_names.items()},
-        "actions": {new: maker.function(old, actions[old], new, trigger=False) for old, new in action_names.items()},
     }
+    for depth in _DEPTHS:
+        maker = _Maker(component, depth)
+        for kind, names, functions in (("triggers", trigger_names, triggers), ("actions", action_names, actions)):
+            values[kind] = {
+                new: maker.function(old, functions[old], new, trigger=kind == "triggers") for old, new in names.items()
+            }
+        if _size(values) <= MAX_SIZE and len(orjson.dumps(values)) <= MAX_BYTES:
+            break
+    if depth != _DEPTHS[0]:
+        notes.append(f"its schemas are large: what lies in them below level {depth} was left open")
     _apply_defaults(values)
     return Draft({**without_nothing(values), "node": {}}, component.icon, notes)
 
 
 class _Maker:
-    def __init__(self, component: Component) -> None:
+    def __init__(self, component: Component, depth: int) -> None:
         self._component = component
+        self._depth = depth
         common = component.json.get("fields")
         self._common = dict(common) if isinstance(common, Mapping) else {}
 
@@ -127,7 +142,7 @@ class _Maker:
             and all(isinstance(each, Mapping) for each in given.values())
         ):
             given = {"type": "object", "properties": dict(given)} if given else {}
-        return tidy(given) or None
+        return tidy(given, depth=self._depth) or None
 
 
 def _functions(json: Mapping[str, Any], key: str) -> dict[str, Mapping[str, Any]]:
@@ -181,3 +196,9 @@ def _is_sailor(component: Component) -> bool:
 def _package_name(component: Component) -> str | None:
     name = component.package.get("name")
     return name.rpartition("/")[2] if isinstance(name, str) else None
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return 1 + sum(1 + _size(child) for child in value.values())
+    return 1 + sum(map(_size, value)) if isinstance(value, list) else 1

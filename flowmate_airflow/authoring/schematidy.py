@@ -24,17 +24,18 @@ _REFERENCES = 20
 """How many references may lead to each other before the rest is left open."""
 
 
-def tidy(schema: Any, root: Any = None) -> dict[str, Any]:
+def tidy(schema: Any, root: Any = None, *, depth: int = MAX_DEPTH) -> dict[str, Any]:
     """Return a schema that says as much as the given one, as far as that can be said in a manifest.
 
     `required` of single properties (draft 3) becomes their object's list, references are replaced by what they name,
     and what no validator could use is left out.
 
     :param root: the schema that references start from, when it is another one
+    :param depth: how deep its objects may lie in each other
     """
     base = schema if root is None else root
-    for depth in (MAX_DEPTH, 6, 4, 3, 2, 1):
-        made = _Tidy(base).schema(schema, depth, 0)
+    for deep in (depth, *(each for each in (6, 4, 3, 2, 1) if each < depth)):
+        made = _Tidy(base).schema(schema, deep, 0)
         if len(orjson.dumps(made, default=str)) <= MAX_BYTES:
             return made if schema_problem(made) is None else {}
     return {"type": made["type"]} if "type" in made else {}

@@ -6,11 +6,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowmate_airflow.authoring.building import images, packages
 from flowmate_airflow.authoring.errors import AuthoringError
-from flowmate_airflow.authoring.from_repo import LOCAL
+from flowmate_airflow.authoring.from_repo import COMPONENT, LOCAL
 from flowmate_airflow.authoring.jsontext import read_json
 from flowmate_airflow.authoring.names import connector_name, version
 from flowmate_airflow.catalog.catalog import MANIFEST
@@ -106,6 +106,14 @@ def _build_folder(client: APIClient, order: Order, context: Path, log: Log) -> B
     (context / ".npmrc").unlink(missing_ok=True)  # npm has read it; the tokens in it are none of the image's
     (context / images.DOCKERFILE).write_text(images.node_dockerfile(), encoding="utf-8")
     name = str(package.get("name") or "").rpartition("/")[2]
-    tag = tag or f"{LOCAL}/{connector_name(name, folder.resolve().name)}:{version(package.get('version'))}"
+    stated = version(package.get("version"), _component_version(folder))
+    tag = tag or f"{LOCAL}/{connector_name(name, folder.resolve().name)}:{stated}"
     images.build_image(client, context, tag, log=log, base=order.base or images.NODE_BASE)
     return Built(tag, manifest)
+
+
+def _component_version(folder: Path) -> Any:
+    if not (folder / COMPONENT).is_file():
+        return None
+    component = read_json(folder / COMPONENT)
+    return component.get("version") if isinstance(component, dict) else None

@@ -139,6 +139,18 @@ def test_a_schema_without_end_is_cut_to_a_bound(tmp_path: Path) -> None:
     assert written(tmp_path / "out").stat().st_size < 200_000
 
 
+def test_a_large_component_is_cut_to_what_a_manifest_may_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaf = {"type": "object", "properties": {f"f{n}": {"type": "string"} for n in range(8)}}
+    deep = {"type": "object", "properties": {f"g{n}": {"type": "object", "properties": {"x": leaf}} for n in range(8)}}
+    made = component(**{f"t{n}": trigger(metadata={"out": deep}) for n in range(200)})
+    found = add(write_component(tmp_path / "c", made), tmp_path / "out")
+    assert len(found.triggers) == 200
+    assert found.triggers["t0"].output is not None
+    assert "its schemas are large" in capsys.readouterr().out
+
+
 def test_functions_get_names_that_steps_can_use(tmp_path: Path) -> None:
     made = {
         "title": "Shop",
@@ -202,6 +214,10 @@ def fields(*names: str, **views: str) -> dict[str, Any]:
         (
             {"fields": fields("auth", pin="PasswordFieldView")},
             {"custom": ({"auth": "extra.auth_value"}, {"pin": "password"})},
+        ),
+        (
+            {"fields": fields("server", auth_BearerAuth="TextFieldView")},
+            {"token": ({"server": "extra.server"}, {"auth_BearerAuth": "password"})},
         ),
         ({"oauth2": {"auth_uri": "https://x"}}, {"oauth2": ({"accessToken": "password"}, {})}),
         (
