@@ -61,6 +61,7 @@ class ComponentConversation(Conversation):
         self._request = request
         self._launch = launch
         self._checked = False
+        self._has_more = False
         self._remote_id: str | None = None
 
     def launch(self) -> Launch:
@@ -72,8 +73,10 @@ class ComponentConversation(Conversation):
         if self._request.verb != "describe":
             yield config_line(self._request)
         for item in items:
+            self._has_more = True
             if isinstance(item, bytes):
                 yield message_line(item)
+        self._has_more = False
 
     def take(self, line: bytes) -> Iterable[Event]:
         """See :meth:`Conversation.take`."""
@@ -104,6 +107,8 @@ class ComponentConversation(Conversation):
         """See :meth:`Conversation.end`."""
         if self._request.verb == "check" and not self._checked and code == 0:
             return (CheckEvent(ok=True),)
+        if code == 0 and self._has_more:  # it may have been ended from within, by a library that exits
+            return (ErrorEvent("it ended as if all were well, but had not read all of its input"),)
         return ()
 
     def failure_type(self, code: int) -> FailureType:

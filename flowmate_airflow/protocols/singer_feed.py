@@ -95,6 +95,8 @@ class Feed:
             data, metadata = message["data"], message.get("metadata")
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise RequestError(f"a message of the step's input cannot be read: {error}") from None
+        if metadata.__class__ is not dict:  # a component may put anything there
+            metadata = None
         stream = metadata.get("stream") if metadata else None
         try:
             table = self._by_stream.get(stream) or self._table(stream)

@@ -307,8 +307,15 @@ class _Container(Running):
             raise RuntimeFailure(f"the component has no file {path}", retry=False) from None
         except ENGINE_ERRORS as error:
             raise engine_failure(error, f"read the file {path}", str(self._client.base_url)) from error
-        with open_one(chunks, path) as file:
+        with open_one(self._told(chunks, path), path) as file:
             yield file
+
+    def _told(self, chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
+        """Yield the chunks; a connection that breaks is no fault of the component's."""
+        try:
+            yield from chunks
+        except ENGINE_ERRORS as error:
+            raise engine_failure(error, f"read the file {path}", str(self._client.base_url)) from error
 
     def stop_feeding(self) -> None:
         """See :meth:`Running.stop_feeding`."""

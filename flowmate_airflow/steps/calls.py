@@ -93,7 +93,7 @@ class StepCall:
             verb=verb,
             function=function.calls or function_name(self.use),
             config=self._config(function),
-            credentials={**credentials_for(self.manifest, self.account, self.run.step), **self.changed},
+            credentials={**credentials_for(self.manifest, self.account, self.run.step), **self._changed()},
             state=None if self.window.full or self.window.is_override else self.state,
             context=self._context(),
             selected=selected,
@@ -105,6 +105,15 @@ class StepCall:
         """Return the step's call, with what it was asked."""
         projection = None if request.selected is None else Projection(request.selected)
         return Call(self.run.step, self.use, request, self.id_prefix, self.on_error, projection)
+
+    def _changed(self) -> dict[str, Any]:
+        """Return what the connector changed, but what the flow says itself: a component writes back all of its
+        configuration, also what was only a default or is another now."""
+        methods = self.manifest.auth.values()
+        credentials = {name for method in methods for name in (*method.required, *method.optional)}
+        return {
+            name: value for name, value in self.changed.items() if name in credentials or not _has(self.config, name)
+        }
 
     def _config(self, function: Function) -> dict[str, Any]:
         config = {**self.manifest.defaults, **self.config}
@@ -150,3 +159,12 @@ class StepCall:
 def function_name(use: str) -> str:
     """Return the function that a step's `use` names."""
     return use.partition("/")[2].partition("@")[0]
+
+
+def _has(config: Any, name: str) -> bool:
+    """Whether a configuration has a name, which has dots where it is nested."""
+    for part in name.split("."):
+        if not isinstance(config, Mapping) or part not in config:
+            return False
+        config = config[part]
+    return True

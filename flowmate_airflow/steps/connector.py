@@ -206,7 +206,7 @@ class ConnectorRun:
                 self._handle(event)
             if self._failed is None and code == 0:
                 self._flush()
-        except (ProtocolError, BatchError) as error:
+        except (ProtocolError, BatchError, RecursionError) as error:
             if self._failed is None and code == 0:  # else this is what came of it
                 raise self._failure("config", clean_failure(str(error))) from None
         except StorageFailure as error:

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from played import Played, message
-from test_session import World, pair, store, world  # noqa: F401
+from played import Played, manifest, message
+from test_session import World, given, pair, store, world  # noqa: F401
 
+from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.protocols.events import ProtocolError, StateEvent
 from flowmate_airflow.runtimes.base import Job, Running
+from flowmate_airflow.steps.calls import StepCall, StepRun
 from flowmate_airflow.steps.errors import TransientFailure
 from flowmate_airflow.steps.sinks import PIPE_BYTES, Pipe
 from flowmate_airflow.store import states
@@ -122,3 +124,25 @@ def test_a_state_that_no_encoder_takes_does_not_pass_a_pipe() -> None:
         deep = [deep]
     with pytest.raises(ProtocolError, match="nested too deep"):
         Pipe().state(StateEvent(deep))
+
+
+def test_a_component_that_ends_well_before_it_has_read_everything_has_failed(world: World) -> None:  # noqa: F811
+    def exits(lines: Iterator[dict[str, Any]]) -> Iterator[Any]:
+        next(lines)
+        yield message(next(lines)["message"]["data"])
+        yield 0
+
+    with pytest.raises(TransientFailure, match="had not read all of its input"):
+        world.run(Played(exits), given(*range(10)))
+
+
+def test_a_value_that_a_component_wrote_back_does_not_win_over_the_flow() -> None:
+    call = StepCall(
+        manifest(protocol="singer", triggers={"read": {"title": "Read"}}, actions={}),
+        "acme/read",
+        StepRun("f", "r", "s"),
+        {"start_date": "2026-02-01", "credentials": {"kind": "oauth"}},
+        account=Account("c", password="first-key"),
+        changed={"start_date": "2020-01-01", "credentials.kind": "x", "credentials.token": "new", "key": "next-key"},
+    )
+    assert call.request().credentials == {"credentials.token": "new", "key": "next-key"}

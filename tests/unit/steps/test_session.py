@@ -438,7 +438,7 @@ def test_a_pair_fails_as_one(world: World, failing: str) -> None:
             yield 1
 
     second = Played(early if failing != "first" else saving())
-    expected = {"first": "the shop is closed", "second": "exit code 1", "second, early": "before it had read"}[failing]
+    expected = {"first": "the shop is closed", "second": "exit code 1", "second, early": "had not read all"}[failing]
     kind = ConfigFailure if failing == "first" else TransientFailure
     with pytest.raises(kind, match=expected):
         pair(world, Played(source), second).run(world.writer())
