@@ -64,3 +64,9 @@ def test_a_step_whose_messages_nobody_gets_settles_its_letters_itself() -> None:
     alone, followed = _dag(READ + SAVED), _dag(READ + SAVED + AFTER)
     assert getattr(alone.get_task("saved"), "settles_letters", None) is True
     assert getattr(followed.get_task("saved"), "settles_letters", None) is False
+
+
+def test_a_step_that_keeps_no_letters_any_more_settles_those_it_has_itself() -> None:
+    """No task after it would, and the letters would be replayed for ever."""
+    followed = _dag(READ + SAVED.replace("dead_letter", "skip") + AFTER)
+    assert getattr(followed.get_task("saved"), "settles_letters", None) is True
