@@ -284,10 +284,12 @@ class Session:
         if step.run.try_number <= 1 or step.account is None or not step.manifest.is_foreign:
             return
         try:
-            conversation = conversation_for(step.manifest, step.request())
+            conversation = conversation_for(step.manifest, step.request([]))
             job = self._job(conversation)
         except RequestError:
             return  # the start, which comes next, tells it
+        if not job.read_back:
+            return
         for files in self._place.runtime.left_behind(job):
             with suppress(ProtocolError):
                 for event in conversation.end(1, files):

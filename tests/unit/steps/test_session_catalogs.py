@@ -57,14 +57,20 @@ class Source(Played):
             yield {"type": "RECORD", "record": record}
 
 
-def _run(source: Source, folder: Path, select: Any = None) -> list[dict[str, Any]]:
+def _run(source: Source, folder: Path, select: Any = None, attempt: int = 1) -> list[dict[str, Any]]:
     airbyte = manifest(protocol="airbyte", triggers={"read": {"title": "Read"}}, actions={})
-    run = StepRun("f", "r", "s")
+    run = StepRun("f", "r", "s", attempt)
     call = StepCall(airbyte, "acme/read", run, {}, account=Account("acme_main", password="first"))
     place = Place(source, "process")
     session = Session(call, place, StoreMemory(run, -1), lambda level, text: None, reading=Reading(select))
     value = session.run(NOTHING, BatchWriter(Storage(str(folder), ("f", "r", "s"), 1), 65536))
     return [message["data"] for message in value["messages"]]
+
+
+def test_a_retry_reads_what_the_first_try_should_have_read(tmp_path: Path) -> None:
+    source = Source("id", "email")
+    assert _run(source, tmp_path, {"users": ["email"]}, attempt=2) == [{"email": "x"}]
+    assert source.verbs == ["discover", "read"]
 
 
 def _file(job: Job, name: str) -> Any:
