@@ -11,7 +11,7 @@ from flowmate_airflow.flows.errors import Problem, did_you_mean
 from flowmate_airflow.flows.expressions import check_jinja, check_jsonata, is_template, leaves
 from flowmate_airflow.flows.graphchecks import check_graph
 from flowmate_airflow.flows.models import Flow, MapStep, UseStep, effective_needs
-from flowmate_airflow.flows.optionchecks import check_options, check_pairs
+from flowmate_airflow.flows.optionchecks import check_options, check_pairs, check_sync_params
 from flowmate_airflow.flows.positions import Path, SourceMap
 from flowmate_airflow.flows.schedules import check_params, check_schedule
 from flowmate_airflow.flows.schemas import violations
@@ -50,9 +50,16 @@ def check_flow(
             yield source.problem(
                 "`when` picks messages, and a first step gets none", (*path, "when"), "put it on the next step"
             )
+    if any(_keeps_state(step, catalog) for step in flow.steps):
+        yield from check_sync_params(flow, source)
     if len(standing) == len(written):
         places = {step.id: index for index, step in zip(standing, flow.steps, strict=True)}
         yield from check_pairs(flow, places, source)
+
+
+def _keeps_state(step: Any, catalog: Catalog) -> bool:
+    entry = catalog.get(step.connector) if isinstance(step, UseStep) else None
+    return isinstance(entry, Manifest) and entry.keeps_state(step.function)
 
 
 def _written(step: Any, key: str) -> Any:

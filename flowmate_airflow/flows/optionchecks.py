@@ -10,6 +10,8 @@ from flowmate_airflow.flows.models import Flow, UseStep
 from flowmate_airflow.flows.positions import Path, SourceMap
 
 FOR_SOURCES = ("select", "sync")
+OUT_OF_TURN = ("start_date", "end_date")
+"""Params by which a run reads a part of the data, whatever the state says."""
 FOR_ACTIONS = ("batch", "external_id", "load", "stream")
 
 
@@ -45,6 +47,10 @@ def check_options(step: UseStep, manifest: Manifest, path: Path, source: SourceM
             "remove `batch`, or load by `append` or `dedup`",
             at="key",
         )
+    if step.batch is not None and not is_trigger and manifest.keeps_state(step.function):
+        yield source.problem(
+            f"`{step.use}` remembers one state, which several containers cannot write", (*path, "batch"), at="key"
+        )
     if "sync" in step.model_fields_set and is_trigger and manifest.protocol == "component":
         yield source.problem(
             f"`sync` is for sources of the protocols singer and airbyte; `{manifest.name}` speaks `component`",
@@ -52,6 +58,17 @@ def check_options(step: UseStep, manifest: Manifest, path: Path, source: SourceM
             "say it with the function's own fields, under `with`",
             at="key",
         )
+
+
+def check_sync_params(flow: Flow, source: SourceMap) -> Iterator[Problem]:
+    """Yield the params of a flow with state that would have each run read out of turn, and keep no state ever."""
+    for name in OUT_OF_TURN:
+        if flow.params.get(name, {}).get("default") is not None:
+            yield source.problem(
+                f"the param `{name}` has a run read out of turn, so with this default no run would keep a state",
+                ("params", name, "default"),
+                "let the default be null, or give the param another name",
+            )
 
 
 def check_pairs(flow: Flow, places: dict[str, int], source: SourceMap) -> Iterator[Problem]:
