@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from harness import wait_until
-from world import World, scenario
+from world import PATIENCE, World, scenario
 
 IMAGES = ("tap-rest", "target-postgres", "own")
 
@@ -69,7 +69,7 @@ def test_a_worker_killed_while_the_tap_reads(world: World):
     account.add("cities", range(1, 4))
     account.hold(page=2)
     run = world.flow("singer_killed_tap", TO_WAREHOUSE).start()
-    assert account.waiting.wait(90)
+    assert account.waiting.wait(PATIENCE)
     run.kill_worker("read")
     account.release()
     run.end()
@@ -88,7 +88,7 @@ def test_a_worker_killed_while_the_target_writes(world: World):
     account.add("items", range(11, 151), day=2)
     held = world.warehouse.hold_record("singer_killed_target.items", 100)
     run = flow.start()
-    wait_until("the target to be in the middle", held.waits, 90)
+    wait_until("the target to be in the middle", held.waits, PATIENCE)
     assert 10 < world.warehouse.count("singer_killed_target.items")[0] < 150
     run.kill_worker("stored")
     held.release()
@@ -107,7 +107,7 @@ def test_a_target_that_dies_in_the_middle_is_tried_again(world: World):
     account.add("items", range(11, 151), day=2)
     held = world.warehouse.hold_record("singer_dies.items", 100)
     run = flow.start()
-    wait_until("the target to be in the middle", held.waits, 90)
+    wait_until("the target to be in the middle", held.waits, PATIENCE)
     held.cut()  # the database ends the target's connection
     held.release()
     run.end()

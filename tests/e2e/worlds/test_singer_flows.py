@@ -6,7 +6,7 @@ import csv
 import json
 
 from harness import docker
-from world import World, scenario
+from world import PATIENCE, World, scenario
 
 IMAGES = ("tap-rest", "target-postgres", "tap-spreadsheets", "target-csv", "target-jsonl", "target-duckdb", "own")
 
@@ -102,7 +102,7 @@ def test_a_streamed_pair_keeps_its_state_and_survives_a_kill(world: World):
     account.hold(page=3)
     flow = world.flow("singer_pair", TO_WAREHOUSE.replace("id: stored", "id: stored, stream: true"))
     run = flow.start()
-    assert account.waiting.wait(90)
+    assert account.waiting.wait(PATIENCE)
     run.kill_worker("stored")
     account.release()
     run.end()

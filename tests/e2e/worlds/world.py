@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_rest import FINISHED
 from harness import Client, LocalAirflow
 from world_services import TOKEN, Account, Api, Warehouse
+
+PATIENCE = 400
+"""Seconds that a run may take: many others run beside it."""
 
 
 class Flow:
@@ -27,7 +33,7 @@ class Flow:
 
     def start(self, conf: Mapping[str, Any] | None = None) -> Run:
         """Start a run, once Airflow lists the flow."""
-        self.airflow.wait_for_dag(self.id, 120)
+        self.airflow.wait_for_dag(self.id, PATIENCE)
         return Run(self.airflow, self.id, self.airflow.trigger(self.id, conf))
 
     def run(self, expected: str = "success", **conf: Any) -> Run:
@@ -48,7 +54,7 @@ class Run:
 
     def end(self, expected: str = "success") -> Run:
         """Wait for the end of the run, in the expected state."""
-        state = self.airflow.wait_for_run(self.flow, self.id, 180)
+        state = self.airflow.wait_for_run(self.flow, self.id, PATIENCE)
         assert state == expected, self._story(state)
         return self
 
@@ -127,6 +133,20 @@ class World:
         flow = Flow(self.airflow(), dag_id, text)
         self.flows.append(flow)
         return flow
+
+    def end_runs(self) -> None:
+        """End what runs still, after a test that has failed."""
+        airflow = self.airflow()
+        for flow in self.flows:
+            for run in airflow.get(f"dags/{flow.id}/dagRuns").get("dag_runs", ()):
+                if run["state"] not in FINISHED:
+                    airflow.set_run_state(flow.id, run["dag_run_id"], "failed")
+
+    def stored(self, file: str, table: str = "items") -> list[dict[str, Any]]:
+        """Return the records of a table that `airbyte-sqlite` has stored in a file."""
+        with closing(sqlite3.connect(self.files / file)) as database:
+            rows = database.execute(f'select data from "{table}"').fetchall()  # noqa: S608
+        return [json.loads(data) for (data,) in rows]
 
     def kept_state(self, flow: Flow, step: str = "read") -> Any:
         """Return what a step remembers, as `flowmate state show` prints it; None for nothing."""

@@ -139,7 +139,7 @@ class Api:
         account.rotations += 1
         account.refresh_token = f"refresh-token-{account.rotations}"
         tokens = {"access_token": f"access-{account.rotations}", "refresh_token": account.refresh_token}
-        return _answer(request, 200, {**tokens, "expires_in": 3600})
+        return _answer(request, 200, {**tokens, "expires_in": 1})
 
 
 def _answer(request: BaseHTTPRequestHandler, status: int, content: Any) -> None:
