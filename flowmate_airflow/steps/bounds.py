@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+import orjson
+
+from flowmate_airflow.batches.batch import depth_is_at_most
 from flowmate_airflow.protocols.events import ProtocolError
 from flowmate_airflow.steps.outcome import Failure
 from flowmate_airflow.steps.steplog import MAX_FAILURE, MAX_ID
@@ -18,6 +23,22 @@ MAX_SCHEMAS = 64 * 1024 * 1024
 """Bytes of all that a component says about its streams."""
 MAX_KEPT_ID = 10_000
 """Characters of an id, or of a stream's name, that is kept after its message has gone."""
+MAX_CHANGED = 256 * 1024
+"""Bytes of all credentials that a component changed."""
+MAX_CHANGES = 1000
+"""How often it may change them in one try."""
+MAX_KEPT_DEPTH = 200
+"""How deep lists and objects may nest in what is handed to the component again: less than the encoder goes."""
+
+
+def may_change(credentials: Mapping[str, Any], changes: int) -> bool:
+    """Whether credentials can be kept and handed to the component again.
+
+    :param changes: how often it has changed them so far
+    """
+    if changes > MAX_CHANGES or not depth_is_at_most(credentials, MAX_KEPT_DEPTH):
+        return False
+    return len(orjson.dumps(credentials)) <= MAX_CHANGED
 
 
 class Bounds:

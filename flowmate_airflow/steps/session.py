@@ -8,8 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import orjson
-
 from flowmate_airflow.auth.credentials import secrets_of, texts_in
 from flowmate_airflow.batches.batch import BatchError, BatchValue, BatchWriter, decoded, depth_is_at_most, read_lines
 from flowmate_airflow.batches.message import Message, stream_in_line
@@ -18,6 +16,7 @@ from flowmate_airflow.protocols.events import CredentialsEvent, ProtocolError, R
 from flowmate_airflow.protocols.streams import SelectedStream, Stream
 from flowmate_airflow.runtimes.base import Job, Runtime
 from flowmate_airflow.steps.asking import discover
+from flowmate_airflow.steps.bounds import MAX_CHANGED, MAX_CHANGES, MAX_KEPT_DEPTH, may_change
 from flowmate_airflow.steps.calls import StepCall, function_name
 from flowmate_airflow.steps.catalogs import catalog_digest
 from flowmate_airflow.steps.connector import ConnectorRun, Listener
@@ -36,13 +35,6 @@ from flowmate_airflow.steps.sinks import BatchSink, Sink
 from flowmate_airflow.steps.steplog import MAX_ID, Log, clean
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.links import LinkScope
-
-MAX_CHANGED = 256 * 1024
-"""Bytes of all credentials that a connector changed."""
-MAX_CHANGES = 1000
-"""How often it may change them in one try."""
-MAX_KEPT_DEPTH = 200
-"""How deep lists and objects may nest in what is handed to the component again: less than the encoder goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +250,12 @@ class Session:
         if all(name in step.changed and step.changed[name] == value for name, value in changed.items()):
             return
         everything = {**step.changed, **changed}
-        self._check_credentials(everything)
+        self._changes += 1
+        if not may_change(everything, self._changes):
+            raise ConfigFailure(
+                f"step `{step.run.step}`: its component changes its credentials more than {MAX_CHANGES:,} times, "
+                f"or to what is nested too deep or longer than {MAX_CHANGED:,} bytes"
+            )
         self._step = replace(step, changed=everything)  # for the next start, when this only asked
         self._given.credentials(changed)
         if step.account is None:
@@ -268,15 +265,6 @@ class Session:
         self._remembered(lambda: self._memory.keep_credentials(account, step.manifest.name, changed))
         names = clean(", ".join(sorted(changed)), MAX_ID)
         self._log(logging.INFO, f"the connector changed {names}; the new values are kept")
-
-    def _check_credentials(self, everything: Mapping[str, Any]) -> None:
-        self._changes += 1
-        fits = depth_is_at_most(everything, MAX_KEPT_DEPTH) and len(orjson.dumps(everything)) <= MAX_CHANGED
-        if not fits or self._changes > MAX_CHANGES:
-            raise ConfigFailure(
-                f"step `{self._step.run.step}`: its component changes its credentials more than {MAX_CHANGES:,} times, "
-                f"or to what is nested too deep or longer than {MAX_CHANGED:,} bytes"
-            )
 
     def _take_over_credentials(self) -> None:
         """Save what a killed try's component had changed: it may be in the container that the worker left."""
