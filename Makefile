@@ -23,7 +23,7 @@ test: test-unit test-e2e  ## All tests
 
 test-unit:  ## The tests that need neither Airflow's processes nor an engine (ARGS: more for pytest)
 	@scripts/setup test
-	@$(PYTEST) tests/unit $(ARGS)
+	@$(PYTEST) --numprocesses auto --dist worksteal tests/unit $(ARGS)
 
 test-e2e:  ## The tests on a real Airflow and a real Docker engine (ARGS: more for pytest)
 	@scripts/setup test
