@@ -77,7 +77,10 @@ def test_without_any_state(flowmate: Flowmate, store: Store) -> None:
         (["show", "orders", "--tenant", "acne"], "there is no state of the tenant `acne`; did you mean `acme`?"),
         (["show", "invoices", "--step", "items"], "there is no state of the step `items`; did you mean `lines`?"),
         (["reset", "ordrs", "--yes"], "there is no state of the flow `ordrs`; did you mean `orders`?"),
-        (["reset", "orders", "--step", "lines", "--yes"], "there is no state of the step `lines`; did you mean `items`?"),
+        (
+            ["reset", "orders", "--step", "lines", "--yes"],
+            "there is no state of the step `lines`; did you mean `items`?",
+        ),
     ],
 )
 def test_what_is_unknown_is_told_with_what_there_is(
