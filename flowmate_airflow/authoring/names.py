@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection, Iterable
 
-_FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+from flowmate_airflow.catalog.names import FUNCTION, MAX_NAME, connector_slug, function_slug
+
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+){0,2}([.-][0-9A-Za-z]+)*")
 _PREFIXES = ("airbyte-", "flowmate-", "tap-", "target-", "source-", "destination-")
-_MAX = 64
 
 
 def connector_name(*candidates: str | None) -> str:
     """Return the first of some names that can be made a connector's, such as that of an image or a title."""
     for candidate in candidates:
-        text = _ascii(candidate or "").lower()
-        text = re.sub(r"[^a-z0-9]+", "_", text).strip("_").lstrip("0123456789_")
-        if text:
-            return text[:_MAX].rstrip("_")
+        name = connector_slug(candidate or "")
+        if name:
+            return name
     return "connector"
 
 
@@ -45,11 +43,11 @@ def function_names(names: Iterable[str], taken: Collection[str] = ()) -> dict[st
     used = set(taken)
     found: dict[str, str] = {}
     listed = list(names)
-    for name in sorted(listed, key=lambda each: not _FUNCTION.fullmatch(each)):  # those that fit keep theirs
-        base = name if _FUNCTION.fullmatch(name) else _function(name)
+    for name in sorted(listed, key=lambda each: not FUNCTION.fullmatch(each)):  # those that fit keep theirs
+        base = function_slug(name)
         candidate, number = base, 2
         while candidate in used:
-            candidate = f"{base[: _MAX - 4]}_{number}"
+            candidate = f"{base[: MAX_NAME - 4]}_{number}"
             number += 1
         used.add(candidate)
         found[name] = candidate
@@ -60,15 +58,6 @@ def version(*candidates: object) -> str:
     """Return the first version that a manifest can state; `0.0.0` when there is none."""
     for candidate in candidates:
         text = str(candidate or "").strip().removeprefix("v").replace("+", "-")
-        if len(text) <= _MAX and _VERSION.fullmatch(text):
+        if len(text) <= MAX_NAME and _VERSION.fullmatch(text):
             return text
     return "0.0.0"
-
-
-def _function(name: str) -> str:
-    text = re.sub(r"[^A-Za-z0-9_]+", "_", _ascii(name)).strip("_")
-    return (text if text and not text[0].isdigit() else f"f_{text}")[:_MAX]
-
-
-def _ascii(text: str) -> str:
-    return unicodedata.normalize("NFKD", text[:500]).encode("ascii", "ignore").decode()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Set
 
+from flowmate_airflow.catalog.names import ascii_of
+
 MAX_ID = 80
-_FUNCTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _OTHER = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def sanitised(text: str) -> str:
     """Return a text's letters, digits, `_` and `-`; what stands between them becomes `_`. May be empty."""
-    return _OTHER.sub("_", _ascii(text)).strip("_-")[:MAX_ID].rstrip("_-")
+    return _OTHER.sub("_", ascii_of(text)).strip("_-")[:MAX_ID].rstrip("_-")
 
 
 def step_id(text: str, taken: Set[str]) -> str:
@@ -31,19 +31,6 @@ def flow_id(candidates: list[str | None], taken: Set[str]) -> str:
     return unique(next((name for name in names if name), "flow"), taken)
 
 
-def connector_name(text: str) -> str:
-    """Return a connector's name, as `flowmate connectors add` would make it; may be empty."""
-    return re.sub(r"[^a-z0-9]+", "_", _ascii(text).lower()).strip("_").lstrip("0123456789_")[:64].rstrip("_")
-
-
-def function_name(text: str) -> str:
-    """Return a function's name, as `flowmate connectors add` would make it; may be empty."""
-    if _FUNCTION.fullmatch(text):
-        return text
-    name = re.sub(r"[^A-Za-z0-9_]+", "_", _ascii(text)).strip("_")
-    return (f"f_{name}" if name[:1].isdigit() else name)[:64]
-
-
 def unique(name: str, taken: Set[str]) -> str:
     """Return the name, or the name with the first number that makes it new."""
     number = 1
@@ -52,7 +39,3 @@ def unique(name: str, taken: Set[str]) -> str:
         number += 1
         candidate = f"{name}_{number}"
     return candidate
-
-
-def _ascii(text: str) -> str:
-    return unicodedata.normalize("NFKD", text[:1000]).encode("ascii", "ignore").decode()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flowmate_airflow.catalog.names import connector_slug, function_slug
 from flowmate_airflow.imports import names
 from flowmate_airflow.imports.ledger import Ledger
 from flowmate_airflow.imports.oih_head import MAX_TITLE, shortened
@@ -107,9 +108,9 @@ def _use(ledger: Ledger, path: Path, node: dict[str, Any], connectors: Mapping[s
     guess = "" if connector else "; this is a guess: give its name by --connectors"
     if connector is None:
         texts = [node.get("name"), str(component).rpartition("/")[2] if command else None, component]
-        guesses = (names.connector_name(text) for text in texts if isinstance(text, str))
+        guesses = (connector_slug(text) for text in texts if isinstance(text, str))
         connector = next((name for name in guesses if name), "connector")
-    name = names.function_name(function) if isinstance(function, str) else ""
+    name = function_slug(function) if isinstance(function, str) and function else ""
     use = f"{connector}/{name or 'function'}"
     for key in ("componentId", "component_id", "command"):
         if key in node:
