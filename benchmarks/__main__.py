@@ -59,9 +59,6 @@ def main() -> int:
                 folder = Path(temporary) / name
                 folder.mkdir()
                 rows += part(plan, folder)
-    print_table(rows)
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"{machine['cores']} cores ({machine['processor']}), load average {load}: other work on them makes noise")
     result = {
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began),
@@ -71,6 +68,9 @@ def main() -> int:
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    print_table(rows)
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"{machine['cores']} cores ({machine['processor']}), load average {load}: other work on them makes noise")
     print(f"every repetition: {options.output}")
     return 0
 
