@@ -101,3 +101,7 @@ class Conversation(ABC):
     def failure_type(self, code: int) -> FailureType:
         """Return who must act on an exit code other than zero."""
         return "system"
+
+    def explain(self) -> str:
+        """Return the line of its log that says best why it failed; an empty text where the last line is as good."""
+        return ""

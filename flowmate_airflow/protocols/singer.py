@@ -63,6 +63,10 @@ class SingerConversation(Conversation):
             return "config"
         return self._log.failure_type() if code == 1 else "system"
 
+    def explain(self) -> str:
+        """See :meth:`Conversation.explain`: libraries often end an error's text with a link to their pages."""
+        return self._log.explain()
+
     def _start(self, *options: str, files: Mapping[str, bytes] | None = None) -> Launch:
         return Launch(
             arguments=("--config", place(CONFIG), *options),

@@ -230,7 +230,8 @@ class ConnectorRun:
             raise self._failure(self._failed.failure_type, f"{fed}{clean_failure(self._failed.text)}", code or None)
         if code != 0 or reason:  # one that was stopped may end with 0, and has not done its work
             told = f" ({reason})" if reason else ""
-            last = f": {self._log.last_line}" if self._log.last_line else ""
+            said = clean_failure(self._conversation.explain()) or self._log.last_line
+            last = f": {said}" if said else ""
             text = f"its component ended with exit code {code}{told}{last}"
             raise self._failure(self._conversation.failure_type(code), text, code)
 

@@ -1,4 +1,4 @@
-"""Fixtures of the tests with connectors of the other worlds: real packages from PyPI in images, and what they talk to."""
+"""Fixtures of the tests with connectors of other worlds: packages from PyPI in images, and what they talk to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from harness import Client, LocalAirflow, containers, docker_is_required, postgres_programs
-from pytest import FixtureRequest
 from world import World
 from world_images import build_images
 from world_services import Api, Warehouse
@@ -48,7 +47,12 @@ def files(airflow: Client) -> Path:
 
 @pytest.fixture(scope="module")
 def world(
-    request: FixtureRequest, airflow: Client, local_airflow: LocalAirflow, api: Api, warehouse: Warehouse, files: Path
+    request: pytest.FixtureRequest,
+    airflow: Client,
+    local_airflow: LocalAirflow,
+    api: Api,
+    warehouse: Warehouse,
+    files: Path,
 ) -> Iterator[World]:
     """All that a test of the module needs; its `IMAGES` names the images."""
     build_images(request.module.IMAGES)
@@ -59,7 +63,7 @@ def world(
 
 
 @pytest.fixture(scope="module")
-def scenarios(world: World, request: FixtureRequest) -> Iterator[Mapping[str, Future[None]]]:
+def scenarios(world: World, request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[None]]]:
     """The module's tests that were chosen, all of them running."""
     chosen = [item.function.scenario for item in request.session.items if item.module is request.module]
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -29,7 +29,9 @@ def test_a_run_whose_destination_fails_is_repeated_by_the_next_run(world: World)
     account.add("items", range(1, 61))
     account.add("cities", range(1, 4))
     text = TO_FILE.replace("retries: 2", "retries: 0").replace("$flow.db}", '$flow.db, die_at: "{{ params.die_at }}"}')
-    flow = world.flow("airbyte_repeat", text.replace("defaults:", "params: {die_at: {type: integer, default: 0}}\ndefaults:"))
+    flow = world.flow(
+        "airbyte_repeat", text.replace("defaults:", "params: {die_at: {type: integer, default: 0}}\ndefaults:")
+    )
     flow.run()
     kept = world.kept_state(flow)
     account.add("items", range(61, 121), day=2)
@@ -123,7 +125,7 @@ def test_what_a_step_selects_must_be_there(world: World):
 
 @scenario
 def test_wrong_credentials_are_not_tried_again(world: World):
-    world.account("airbyte_bad_token", token="not-the-token").add("items", range(1, 11))  # noqa: S106
+    world.account("airbyte_bad_token", token="not-the-token").add("items", range(1, 11))
     run = world.flow("airbyte_bad_token", TO_FILE).run("failed")
     assert "401" in run.failure("read")
     assert "not-the-token" not in run.airflow.raw_logs(run.flow, run.id, "read")

@@ -135,7 +135,9 @@ steps:
     account.add("items", [7, 121], day=2, name="later")
     flow.run()
     assert world.warehouse.count("mixed_to_singer.items") == (121, 121)
-    assert world.warehouse.rows("SELECT name, city ->> 'code' FROM mixed_to_singer.items WHERE id = 7") == [("later", "0")]
+    assert world.warehouse.rows("SELECT name, city ->> 'code' FROM mixed_to_singer.items WHERE id = 7") == [
+        ("later", "0")
+    ]
     query = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = 'mixed_to_singer'"
     types = dict(world.warehouse.rows(query))
     assert (types["id"], types["city"]) == ("bigint", "jsonb")

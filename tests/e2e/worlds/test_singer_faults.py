@@ -178,7 +178,10 @@ def test_a_record_that_breaks_its_schema_is_named(world: World):
 
 @scenario
 def test_a_stream_that_nobody_declared_is_stored(world: World):
-    text = HABITS.replace("tap-own/", "tap-own-blind/") + "  - {id: stored, use: target-postgres/write, connection: warehouse, with: {default_target_schema: $flow}}\n"
+    text = (
+        HABITS.replace("tap-own/", "tap-own-blind/")
+        + "  - {id: stored, use: target-postgres/write, connection: warehouse, with: {default_target_schema: $flow}}\n"
+    )
     run = world.flow("singer_undeclared", text).run(how="undeclared")
     assert "records of the stream `surprise` without its SCHEMA" in run.log("read")
     assert world.warehouse.rows("SELECT count(*), count(DISTINCT what) FROM singer_undeclared.surprise") == [(10, 10)]

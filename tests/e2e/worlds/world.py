@@ -145,7 +145,7 @@ class World:
     def stored(self, file: str, table: str = "items") -> list[dict[str, Any]]:
         """Return the records of a table that `airbyte-sqlite` has stored in a file."""
         with closing(sqlite3.connect(self.files / file)) as database:
-            rows = database.execute(f'select data from "{table}"').fetchall()  # noqa: S608
+            rows = database.execute(f'select data from "{table}"').fetchall()
         return [json.loads(data) for (data,) in rows]
 
     def kept_state(self, flow: Flow, step: str = "read") -> Any:

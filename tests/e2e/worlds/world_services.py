@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 from harness import LocalPostgres
 from sqlalchemy import create_engine, make_url, text
 
-TOKEN = "t0ken-of-the-api"  # noqa: S105
+TOKEN = "t0ken-of-the-api"
 PAGE = 50
 
 
@@ -32,7 +32,7 @@ class Account:
         self.tables: dict[str, list[dict[str, Any]]] = {}
         self.failures = 0
         self.asked: list[tuple[str, dict[str, str]]] = []
-        self.refresh_token = "refresh-token-0"  # noqa: S105
+        self.refresh_token = "refresh-token-0"
         self.rotations = 0
         self.waiting = threading.Event()
         self._held_page: int | None = None
@@ -118,7 +118,7 @@ class Api:
 
     def _get(self, request: BaseHTTPRequestHandler) -> None:
         parts = urlsplit(request.path)
-        _, name, table = (parts.path.split("/") + ["", ""])[:3]
+        _, name, table = [*parts.path.split("/"), "", ""][:3]
         account = self.accounts.get(name)
         tokens = {f"Bearer {TOKEN}", f"Bearer access-{account.rotations if account else 0}"}
         if request.headers.get("Authorization") not in tokens:

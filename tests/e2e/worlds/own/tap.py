@@ -4,6 +4,7 @@ import json
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 NUMBER = {"type": ["number", "null"]}
 SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "name": {"type": "string"}, "amount": NUMBER}}
@@ -26,8 +27,7 @@ def rotate(config, path):
     body = json.dumps({"refresh_token": config["refresh_token"]}).encode()
     with urllib.request.urlopen(urllib.request.Request(f"{config['url']}/token", body)) as answer:
         tokens = json.load(answer)
-    with open(path, "w") as file:
-        json.dump({**config, "refresh_token": tokens["refresh_token"]}, file)
+    Path(path).write_text(json.dumps({**config, "refresh_token": tokens["refresh_token"]}))
     head = {"Authorization": f"Bearer {tokens['access_token']}"}
     with urllib.request.urlopen(urllib.request.Request(f"{config['url']}/items", headers=head)) as answer:
         found = json.load(answer)["records"]
@@ -78,18 +78,19 @@ def broad(config, path):
 
 def gone(config, path):
     """Fail for a stream of the catalog that there is no more."""
-    with open(sys.argv[sys.argv.index("--catalog") + 1]) as file:
-        names = [stream["stream"] for stream in json.load(file)["streams"]]
+    catalog = json.loads(Path(sys.argv[sys.argv.index("--catalog") + 1]).read_text())
+    names = [stream["stream"] for stream in catalog["streams"]]
     raise KeyError(f"no stream {names[0]}")
 
 
 def main():
     path = sys.argv[sys.argv.index("--config") + 1]
-    with open(path) as file:
-        config = json.load(file)
+    config = json.loads(Path(path).read_text())
     if "--discover" in sys.argv:
         key = [{"breadcrumb": [], "metadata": {"inclusion": "available", "table-key-properties": ["id"]}}]
-        print(json.dumps({"streams": [{"tap_stream_id": "items", "stream": "items", "schema": SCHEMA, "metadata": key}]}))
+        print(
+            json.dumps({"streams": [{"tap_stream_id": "items", "stream": "items", "schema": SCHEMA, "metadata": key}]})
+        )
         return
     try:
         globals()[config["how"]](config, path)

@@ -2,13 +2,13 @@
 
 import json
 import sys
+from pathlib import Path
 
 
 def main():
-    with open(sys.argv[sys.argv.index("--config") + 1]) as file:
-        config = json.load(file)
+    config = json.loads(Path(sys.argv[sys.argv.index("--config") + 1]).read_text())
     state = None
-    with open(f"/data/{config['file']}", "a") as file:
+    with Path(f"/data/{config['file']}").open("a") as file:
         for number, line in enumerate(map(json.loads, sys.stdin)):
             if number == config.get("quit_after"):
                 break

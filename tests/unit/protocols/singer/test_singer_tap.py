@@ -198,6 +198,19 @@ def test_a_tap_without_catalog_sends_only_selected_streams_on() -> None:
     assert len(list(conversation.take(b'{"type":"RECORD","stream":"orders","record":{}}'))) == 1
 
 
+def test_the_line_that_tells_why_it_failed_is_not_always_the_last() -> None:
+    conversation = tap()
+    for line in (
+        b"Traceback (most recent call last):",
+        b'  File "x.py", line 1, in <module>',
+        b"sqlalchemy.exc.OperationalError: (psycopg.OperationalError) password authentication failed",
+        b"(Background on this error at: https://example.org/e3q8)",
+    ):
+        conversation.take_log(line)
+    assert conversation.explain().endswith("password authentication failed")
+    assert conversation.failure_type(1) == "config"
+
+
 def test_a_field_that_is_off_is_not_required_either() -> None:
     schema = {"type": "object", "properties": {"id": {}, "name": {}}, "required": ["id", "name"]}
     conversation = tap(selected=[SelectedStream(Stream("orders", schema), frozenset({"id"}))])
