@@ -130,7 +130,10 @@ class Session:
             job = self._job(conversation)
         except RequestError as error:
             raise ConfigFailure(f"step `{self._step.run.step}`: {error}") from None
-        return ConnectorRun(conversation, self._step.call(request), sink, self._log, job, self._listener)
+        call = self._step.call(request)
+        if self._reading.select is None:
+            call = replace(call, projection=None)  # everything was asked for, also what the source did not announce
+        return ConnectorRun(conversation, call, sink, self._log, job, self._listener)
 
     def items(self, items: Iterable[Item]) -> Iterable[Item]:
         """Return the items as the component gets them, with the ids that the other system gave."""
