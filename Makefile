@@ -28,7 +28,7 @@ test-unit:  ## The tests that need neither Airflow's processes nor an engine (AR
 test-e2e:  ## The tests on a real Airflow and a real Docker engine (ARGS: more for pytest)
 	@scripts/setup test
 	@scripts/e2e_machine
-	@$(PYTEST) --numprocesses 2 --dist loadgroup tests/e2e $(ARGS)
+	@scripts/e2e_tests $(ARGS)
 
 bench:  ## Measure the budgets, as ratios
 	@scripts/setup test bench

@@ -33,13 +33,6 @@ def pytest_configure() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let two processes share the tests: one has all that need Airflow, as one Airflow is enough for a machine."""
-    for item in items:
-        wants_airflow = "airflow" in getattr(item, "fixturenames", ()) or item.path.name == "test_demo.py"
-        item.add_marker(pytest.mark.xdist_group("airflow" if wants_airflow else "engine"))
-
-
 @pytest.fixture(scope="session")
 def engine() -> None:
     """A Docker engine that answers; without one the test is skipped, or fails where one is required."""

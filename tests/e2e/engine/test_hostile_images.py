@@ -22,7 +22,7 @@ from flowmate_airflow.runtimes.docker import DockerRuntime
 from flowmate_airflow.runtimes.options import ContainerOptions
 
 IMAGE = "flowmate-test/hostile:1.0.0"
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 DOCKERFILE = """\
 ARG BASE_IMAGE
