@@ -12,6 +12,8 @@ from world import World
 from world_images import build_images
 from world_services import Api, Warehouse
 
+from flowmate_airflow.runtimes.docker import LEFTOVER_LABEL
+
 AT_ONCE = 8
 """Tests that run at the same time: more than the tasks that do, since most of a test is waiting."""
 
@@ -65,13 +67,14 @@ def world(
 @pytest.fixture(scope="module")
 def scenarios(world: World, request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[None]]]:
     """The module's tests that were chosen, all of them running."""
+    before = set(containers(LEFTOVER_LABEL))  # what an earlier run of the tests left when it was killed
     chosen = [item.function.scenario for item in request.session.items if item.module is request.module]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         started = {test.__name__: pool.submit(test, world) for test in chosen}
         yield started
         pool.shutdown(cancel_futures=True)
     if all(each.done() and not each.cancelled() and each.exception() is None for each in started.values()):
-        left = [each for flow in world.flows for each in containers(f"flowmate.flow={flow.id}")]
+        left = [each for flow in world.flows for each in containers(f"flowmate.flow={flow.id}") if each not in before]
         assert not left, f"containers left behind: {left}"
     else:
         world.end_runs()
