@@ -28,7 +28,7 @@ from flowmate_airflow.operators.step import (
 )
 from flowmate_airflow.protocols.streams import Load, SyncMode
 from flowmate_airflow.runtimes.base import Running, Runtime
-from flowmate_airflow.steps.calls import StepCall, StepRun, Window
+from flowmate_airflow.steps.calls import StepCall, StepRun, Window, function_name
 from flowmate_airflow.steps.connector import Listener, OnError
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
 from flowmate_airflow.steps.inputs import NOTHING, Input, input_of
@@ -144,7 +144,7 @@ class ConnectorOperator(DockerOperator):
     @property
     def function(self) -> str:
         """The function's name."""
-        return self.use.partition("/")[2].partition("@")[0]
+        return function_name(self.use)
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
         """Render DockerOperator's own fields as ever, and `config` by leaf; the YAML is shown as it is."""
@@ -190,14 +190,7 @@ class ConnectorOperator(DockerOperator):
             raise ConfigFailure(f"step `{self.task_id}`: {self._render_failure}")
         account = self._account()
         _mask(secrets_of(account))
-        task_instance = context["ti"]
-        run = StepRun(
-            task_instance.dag_id,
-            task_instance.run_id,
-            step or task_instance.task_id,
-            task_instance.try_number,
-            tenant_of(context),
-        )
+        run = _step_run(context, step or context["ti"].task_id)
         call = StepCall(
             self.manifest,
             self.use,
@@ -216,7 +209,7 @@ class ConnectorOperator(DockerOperator):
         return Session(
             call,
             place,
-            memory or StoreMemory(run, task_instance.map_index),
+            memory or StoreMemory(run, context["ti"].map_index),
             self._log_line,
             reading=self.reading,
             external_id=self.external_id,
@@ -246,9 +239,7 @@ class ConnectorOperator(DockerOperator):
             return self.session(context, memory=memory).run(part, writer)
 
     def _replay_memory(self, context: Any, step: str, *, settles: bool) -> ReplayMemory:
-        task_instance = context["ti"]
-        run = StepRun(task_instance.dag_id, task_instance.run_id, step, task_instance.try_number, tenant_of(context))
-        return ReplayMemory(run, task_instance.map_index, settles=settles)
+        return ReplayMemory(_step_run(context, step), context["ti"].map_index, settles=settles)
 
     def _task_labels(self, context: Any, run: StepRun) -> dict[str, str]:
         task_instance = context["ti"]
@@ -290,6 +281,11 @@ class ConnectorOperator(DockerOperator):
             return account_of(BaseHook.get_connection(self.connection))
         except AirflowNotFoundException:
             raise missing_connection(self.connection, self.task_id, self.use) from None
+
+
+def _step_run(context: Any, step: str) -> StepRun:
+    task_instance = context["ti"]
+    return StepRun(task_instance.dag_id, task_instance.run_id, step, task_instance.try_number, tenant_of(context))
 
 
 def _mask(secrets: Iterable[str]) -> None:

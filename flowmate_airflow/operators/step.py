@@ -32,12 +32,7 @@ def step_input(context: Any, inputs: Iterable[str], when: str | None) -> Input:
     replay = replay_of(context)
     if replay is not None and replay.is_at(context):
         return replay.letters(context)
-    task_instance = context["ti"]
-    # All at once: the messages are read in a thread, from which a task must not talk to its supervisor.
-    values = [task_instance.xcom_pull(task_ids=step) for step in inputs]
-    # A mapped task has a batch for each of its instances.
-    each = chain.from_iterable(value if isinstance(value, list) else [value] for value in values)
-    source = input_of((value for value in each if value is not None), when)
+    source = input_of((value for value in _batches_of(context, inputs) if value is not None), when)
     if source.is_empty():
         raise AirflowSkipException("no messages: the step has nothing to do")
     return source
@@ -53,11 +48,18 @@ def empty_in_replay(context: Any, inputs: Sequence[str], part: Mapping[str, Any]
     replay = replay_of(context)
     if replay is None or replay.is_at(context):
         return None
-    values = [context["ti"].xcom_pull(task_ids=step) for step in inputs] if part is None else [part]
-    each = chain.from_iterable(value if isinstance(value, list) else [value] for value in values)
-    if any(isinstance(value, Mapping) and value.get("count") for value in each):
+    values = _batches_of(context, inputs) if part is None else [part]
+    if any(isinstance(value, Mapping) and value.get("count") for value in values):
         return None
     return {"count": 0, "errors": 0, "bytes": 0, "messages": []}
+
+
+def _batches_of(context: Any, inputs: Iterable[str]) -> Iterator[Any]:
+    """Return what the steps before this one have handed on, in their order."""
+    # All at once: the messages are read in a thread, from which a task must not talk to its supervisor.
+    values = [context["ti"].xcom_pull(task_ids=step) for step in inputs]
+    # A mapped task has a batch for each of its instances.
+    return chain.from_iterable(value if isinstance(value, list) else [value] for value in values)
 
 
 def batch_writer(context: Any) -> BatchWriter:
@@ -79,9 +81,7 @@ def batch_parts(context: Any) -> tuple[str, ...]:
 
 def message_id_prefix(context: Any) -> str:
     """Return how the ids of a step's new messages begin: the same at every try, so that a repeated message is known."""
-    task_instance = context["ti"]
-    place = "\0".join((task_instance.dag_id, task_instance.run_id, task_instance.task_id, str(task_instance.map_index)))
-    return hashlib.sha256(place.encode()).hexdigest()[:16]
+    return hashlib.sha256("\0".join(batch_parts(context)).encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from flowmate_airflow.protocols.events import Event, FailureType, LogEvent, StateEvent
+from flowmate_airflow.protocols.events import CredentialsEvent, Event, FailureType, LogEvent, StateEvent
 from flowmate_airflow.protocols.streams import Load, SelectedStream, Stream
 
 Verb: TypeAlias = Literal["run", "check", "discover", "describe"]
@@ -97,6 +97,16 @@ class Conversation(ABC):
         :raises ProtocolError: what it did cannot be trusted
         """
         return ()
+
+    def changed_credentials(self, files: Mapping[str, bytes]) -> Iterator[Mapping[str, Any]]:
+        """Yield what a component that was ended from outside has changed in its configuration.
+
+        :param files: as :meth:`end` takes them
+        :raises ProtocolError: they cannot be trusted
+        """
+        for event in self.end(1, files):
+            if isinstance(event, CredentialsEvent):
+                yield event.changed
 
     def failure_type(self, code: int) -> FailureType:
         """Return who must act on an exit code other than zero."""

@@ -219,9 +219,8 @@ class ConnectorRun:
         with suppress(RuntimeFailure, ProtocolError):
             running.stop()
             running.wait()
-            for event in self._conversation.end(1, running.read_back()):
-                if isinstance(event, CredentialsEvent):
-                    self._listener.credentials(event.changed)
+            for changed in self._conversation.changed_credentials(running.read_back()):
+                self._listener.credentials(changed)
 
     def _judge(self, code: int, reason: str | None) -> None:
         if self._failed is not None:

@@ -43,17 +43,24 @@ def pick_lines(condition: str | None, lines: Iterable[bytes]) -> Iterator[bytes]
     if condition is None:
         yield from lines
         return
-    compiled = compile_jsonata(condition)
     for line in lines:
-        message = decoded(line)
-        result = evaluate(compiled, message, "when")
-        if result is not None and not isinstance(result, bool):
-            raise ConfigFailure(
-                f"`when` gave {result!r:.80} for message {message['id']}, not true or false; "
-                "write a comparison, or $boolean(…) or $exists(…) around it"
-            )
-        if result:
+        if is_picked(condition, line):
             yield line
+
+
+def is_picked(condition: str, line: bytes) -> bool:
+    """Whether a condition is true for a message, which is a line of JSON.
+
+    :raises ConfigFailure: the condition fails for the message, or is neither true nor false
+    """
+    message = decoded(line)
+    result = evaluate(compile_jsonata(condition), message, "when")
+    if result is not None and not isinstance(result, bool):
+        raise ConfigFailure(
+            f"`when` gave {result!r:.80} for message {message['id']}, not true or false; "
+            "write a comparison, or $boolean(…) or $exists(…) around it"
+        )
+    return bool(result)
 
 
 def evaluate(expression: jlens.Expression, message: Message, key: str) -> object:

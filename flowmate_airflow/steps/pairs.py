@@ -18,7 +18,7 @@ from flowmate_airflow.protocols.streams import Stream
 from flowmate_airflow.steps.connector import ConnectorRun
 from flowmate_airflow.steps.errors import TransientFailure
 from flowmate_airflow.steps.inputs import NOTHING, Input
-from flowmate_airflow.steps.mapping import pick_lines
+from flowmate_airflow.steps.mapping import is_picked
 from flowmate_airflow.steps.session import Session, take_counts
 from flowmate_airflow.steps.sinks import BatchSink, Pipe
 
@@ -97,13 +97,12 @@ class Pair:
 
     def _passed(self, items: Iterable[Item]) -> Iterator[Item]:
         for item in items:
-            if not isinstance(item, bytes):
-                yield item
-                continue
-            for line in pick_lines(self._when, (item,)):
+            if isinstance(item, bytes):
+                if self._when is not None and not is_picked(self._when, item):
+                    continue
                 if self._spool is not None:
-                    self._spool.write(line)
-                yield line
+                    self._spool.write(item)
+            yield item
 
 
 class _Spool:

@@ -12,7 +12,7 @@ from flowmate_airflow.auth.credentials import secrets_of, texts_in
 from flowmate_airflow.batches.batch import BatchError, BatchValue, BatchWriter, decoded, depth_is_at_most, read_lines
 from flowmate_airflow.batches.message import Message, stream_in_line
 from flowmate_airflow.protocols.base import Conversation, Item
-from flowmate_airflow.protocols.events import CredentialsEvent, ProtocolError, RequestError
+from flowmate_airflow.protocols.events import ProtocolError, RequestError
 from flowmate_airflow.protocols.streams import SelectedStream, Stream
 from flowmate_airflow.runtimes.base import Job, Runtime
 from flowmate_airflow.steps.asking import discover
@@ -283,9 +283,8 @@ class Session:
             return
         for files in self._place.runtime.left_behind(job):
             with suppress(ProtocolError):
-                for event in conversation.end(1, files):
-                    if isinstance(event, CredentialsEvent):
-                        self._keep_credentials(event.changed)
+                for changed in conversation.changed_credentials(files):
+                    self._keep_credentials(changed)
 
     def _tried(self, source: Input) -> tuple[set[str], BatchValue | None]:
         """Return what earlier tries have done of this very input: a step before may have been run again since."""
