@@ -91,6 +91,7 @@ def ask(
                 answer.code = running.wait()
             finally:
                 timer.cancel()
+                timer.join()  # what it stops must not be closed under it
             answer.reason = running.explain_exit()
             files = running.read_back() if job.read_back else {}
             _note_all(answer, conversation.end(answer.code, files), step_log)

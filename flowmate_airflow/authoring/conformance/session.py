@@ -108,6 +108,7 @@ class Session:
                 seen.code, seen.reason = code, running.explain_exit()
         finally:
             timer.cancel()
+            timer.join()  # what it stops must not be closed under it
 
     def _take(self, conversation: Conversation, stream: str, line: bytes, seen: Seen) -> None:
         if stream == "stderr":
