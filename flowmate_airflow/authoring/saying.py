@@ -69,6 +69,7 @@ def say(
                 code = running.wait()
             finally:
                 timer.cancel()
+                timer.join()  # what it stops must not be closed under it
     except RuntimeFailure as error:
         raise AuthoringError(str(error)) from None
     return Said(code, "\n".join(texts["stdout"]), "\n".join(texts["stderr"]), late.is_set())
