@@ -47,6 +47,26 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "example": "postgresql://user:password@host/flowmate",
         "default": "",
     },
+    "public_url": {
+        "description": (
+            "The address of the API server as other systems reach it, such as https://hooks.example.com: what providers "
+            "are told to send webhooks to. Never taken from a request. Empty: Airflow's `[api] base_url`."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "https://hooks.example.com",
+        "default": "",
+    },
+    "outgoing": {
+        "description": (
+            "The Connections of those who are told what becomes of runs, by webhooks: conn_ids with commas between "
+            "them. Empty: nobody."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "my_app",
+        "default": "",
+    },
     "inline_limit": {
         "description": (
             "Bytes of JSON up to which the messages of a batch travel in XCom itself. Messages that XCom cannot carry "

@@ -33,6 +33,21 @@ class AuthMethod(_Model):
     optional: dict[str, Source] = Field(default={}, description="Credentials handed over where they are set.")
 
 
+class Events(_Model):
+    """How a trigger takes events that the other system sends, instead of asking for what is new."""
+
+    scheme: str = Field(
+        default="standard",
+        pattern=r"^[a-z][a-z0-9_]{0,63}$",
+        description="How the other system signs them; a flow's `webhook` may name another.",
+    )
+    options: dict[str, Any] = Field(default={}, description="What refines the scheme.")
+    subscribes: bool = Field(
+        default=True,
+        description="The component registers the flow's address with the other system, and takes it back.",
+    )
+
+
 class Function(_Model):
     """A trigger or an action."""
 
@@ -42,6 +57,9 @@ class Function(_Model):
     state: bool = Field(
         default=False,
         description="Remembers from run to run how far it read; kept when all steps that get its messages succeeded.",
+    )
+    webhook: Events | None = Field(
+        default=None, description="A trigger that takes events: the first step of a flow that a webhook starts."
     )
     title: str = Field(description="What the function does, in a few words.")
     description: str = Field(default="", description="The same in a sentence or two.")
@@ -172,6 +190,9 @@ class Manifest(_Model):
             raise ValueError(f"{', '.join(both)} is both a trigger and an action; give each its own name")
         if not self.triggers and not self.actions:
             raise ValueError("a connector needs a trigger or an action")
+        wrong = sorted(name for name, action in self.actions.items() if action.webhook is not None)
+        if wrong:
+            raise ValueError(f"`webhook` is for triggers, and {', '.join(wrong)} is an action")
         return self
 
     @model_validator(mode="after")

@@ -1,0 +1,1 @@
+"""Webhooks: who may send, what is kept, and what becomes of it."""

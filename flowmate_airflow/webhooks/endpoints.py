@@ -1,0 +1,64 @@
+"""An endpoint: what the receiver knows of a flow's webhook. It travels in the extra of an Airflow asset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$"
+"""What an endpoint may be called: a flow's id, or a flow's id, a dot and the id of a step that waits."""
+EXTRA = "flowmate"
+"""The key of the asset's extra under which the endpoint stands."""
+URI = "flowmate://webhooks/"
+"""How the URIs of the assets begin; the endpoint's name follows."""
+
+DAY = 24 * 60 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address that others post to.
+
+    :param scheme: how its senders prove who they are, a name of :data:`flowmate_airflow.webhooks.schemes.SCHEMES`
+    :param options: what refines the scheme
+    :param connection: the conn_id of the Connection with the secrets
+    :param max_body: bytes that a request's body may have
+    :param rate: requests that it takes a minute
+    :param encrypt: whether payloads are encrypted in the store
+    :param keep: seconds that the payload of a finished delivery is kept
+    :param reply: seconds that the sender waits for the flow's answer; None: it is answered at once
+    :param order_by: dotted path into the data, to what must stay in order
+    """
+
+    name: str
+    scheme: str = "standard"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    connection: str | None = None
+    max_body: int = 1024 * 1024
+    rate: int = 6000
+    encrypt: bool = False
+    keep: int = 7 * DAY
+    reply: float | None = None
+    order_by: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """The URI of its asset."""
+        return f"{URI}{self.name}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON, without its name and what is as by default."""
+        default = asdict(Endpoint(self.name))
+        return {name: value for name, value in asdict(self).items() if value != default[name]}
+
+    @classmethod
+    def from_json(cls, name: str, value: Any) -> Endpoint:
+        """Return what :meth:`as_json` made.
+
+        :raises ValueError: it is none, or one of a newer FlowMate
+        """
+        known = {each.name for each in fields(cls)} - {"name"}
+        if not isinstance(value, Mapping) or not known.issuperset(value):
+            raise ValueError(f"the endpoint {name} is described in a way that this FlowMate does not know")
+        return cls(name, **value)
