@@ -49,8 +49,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "public_url": {
         "description": (
-            "The address of the API server as other systems reach it, such as https://hooks.example.com: what providers "
-            "are told to send webhooks to. Never taken from a request. Empty: Airflow's `[api] base_url`."
+            "The API server as other systems reach it, such as https://hooks.example.com: where providers "
+            "are told to send webhooks. Never taken from a request. Empty: Airflow's `[api] base_url`."
         ),
         "version_added": "0.1.0",
         "type": "string",
