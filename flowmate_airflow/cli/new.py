@@ -13,7 +13,7 @@ from flowmate_airflow.catalog.catalog import shipped_folder
 from flowmate_airflow.cli import skeletons
 from flowmate_airflow.cli.errors import CommandError, UsageError
 from flowmate_airflow.flows.folder import SUFFIXES
-from flowmate_airflow.flows.models import FLOW_ID
+from flowmate_airflow.flows.values import FLOW_ID
 from flowmate_airflow.settings import folder_setting
 from flowmate_airflow.steps.runtimes import files_folder
 

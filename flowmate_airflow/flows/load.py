@@ -13,9 +13,10 @@ from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.flows.checks import check_flow
 from flowmate_airflow.flows.errors import FlowFileError, Problem
 from flowmate_airflow.flows.migrate import UnknownFormat, migrate
-from flowmate_airflow.flows.models import FLOW_ID, FORMAT, STEP_KINDS, Flow, MapStep, StepOptions, UseStep
+from flowmate_airflow.flows.models import FORMAT, STEP_KINDS, Flow, MapStep, StepOptions, UseStep
 from flowmate_airflow.flows.positions import SourceMap
 from flowmate_airflow.flows.validation import clean_path, problems_of
+from flowmate_airflow.flows.values import FLOW_ID
 from flowmate_airflow.flows.yamltext import MAX_BYTES, parse
 
 MARKER = b"flowmate"

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$"
-"""What an endpoint may be called: a flow's id, or a flow's id, a dot and the id of a step that waits."""
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}(~[A-Za-z_][A-Za-z0-9_-]{0,99})?$"
+"""What an endpoint may be called: a flow's id, or that and the id of a step that waits, as `FLOW~STEP`."""
+MAX_NAME = 240
+"""Characters of a name: it is part of an asset's name, whose column is not much longer."""
 EXTRA = "flowmate"
 """The key of the asset's extra under which the endpoint stands."""
 URI = "flowmate://webhooks/"
@@ -41,6 +43,11 @@ class Endpoint:
     keep: int = 7 * DAY
     reply: float | None = None
     order_by: str | None = None
+
+    @property
+    def asset_name(self) -> str:
+        """The name of its asset."""
+        return f"webhook {self.name}"
 
     @property
     def uri(self) -> str:
