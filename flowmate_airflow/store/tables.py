@@ -7,7 +7,7 @@ be longer than an index takes.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, Table
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, MetaData, Table, UniqueConstraint, text
 
 from flowmate_airflow.store.columns import Exact, Name, Time
 
@@ -16,6 +16,16 @@ metadata = MetaData()
 
 def _name(name: str, key: bool = True) -> Column[str]:
     return Column(name, Name, primary_key=key, nullable=False)
+
+
+def _number() -> Column[int]:
+    """Return a key that the database counts up; its table needs `sqlite_autoincrement`."""
+    return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+def _some_rows(name: str, *columns: str, where: str) -> Index:
+    """Return an index of those rows only that meet a condition without values, which both databases recognize."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 states = Table(
@@ -40,7 +50,7 @@ held_states = Table(
 dead_letters = Table(
     "flowmate_dead_letters",
     metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    _number(),
     Column("digest", LargeBinary, nullable=False, unique=True),  # flow, step, tenant, run_id, message_id
     *(_name(name, key=False) for name in ("flow", "step", "tenant", "run_id")),
     Column("message_id", Exact, nullable=False),
@@ -103,4 +113,109 @@ changed_secrets = Table(
     Column("secret", LargeBinary, nullable=False),
     Column("is_encrypted", Boolean, nullable=False),
     Column("saved_at", Time, nullable=False),
+)
+
+deliveries = Table(
+    "flowmate_deliveries",
+    metadata,
+    _number(),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # of what makes it the same delivery
+    *(_name(name, key=False) for name in ("endpoint", "tenant")),
+    Column("delivery_id", Exact),  # the sender's
+    Column("event", Exact),
+    Column("order_key", Name),
+    Column("status", Name, nullable=False),
+    Column("received_at", Time, nullable=False, index=True),
+    Column("available_at", Time, nullable=False),
+    *(Column(name, Name) for name in ("claim_flow", "claim_run", "claim_task")),
+    Column("claimed_at", Time),
+    Column("attempts", Integer, nullable=False),  # runs that failed on it
+    Column("duplicates", Integer, nullable=False),  # how often it came again
+    Column("error", Exact),
+    Column("size", BigInteger, nullable=False),  # of the payload as JSON
+    Column("is_encrypted", Boolean, nullable=False),
+    Column("finished_at", Time),  # none: it is received or claimed
+    Column("href", Exact),  # of the file with a large payload
+    # Empty when it is in a file, none when it was purged. The last column: SQLite reads through it to what is behind.
+    Column("payload", LargeBinary),
+    Index("ix_flowmate_deliveries_place", "endpoint", "tenant", "status", "id"),
+    _some_rows(
+        "ix_flowmate_deliveries_open",
+        *("status", "endpoint", "tenant", "id", "available_at", "received_at"),
+        where="finished_at IS NULL",
+    ),
+    _some_rows(
+        "ix_flowmate_deliveries_order",
+        *("endpoint", "tenant", "order_key", "id"),
+        where="finished_at IS NULL AND order_key IS NOT NULL",
+    ),
+    _some_rows("ix_flowmate_deliveries_run", "claim_flow", "claim_run", where="claim_run IS NOT NULL"),
+    _some_rows(
+        "ix_flowmate_deliveries_kept",
+        *("endpoint", "finished_at"),
+        where="finished_at IS NOT NULL AND payload IS NOT NULL",
+    ),
+    sqlite_autoincrement=True,
+)
+
+endpoints = Table(
+    "flowmate_endpoints",
+    metadata,
+    *(_name("endpoint"), _name("tenant")),
+    Column("token", LargeBinary, nullable=False),  # the last part of its address
+    Column("previous", LargeBinary),  # the token before, until it is over
+    Column("previous_until", Time),
+    Column("learned", LargeBinary),  # the secret that a provider gave
+    Column("is_encrypted", Boolean, nullable=False),
+    Column("changed_at", Time, nullable=False),
+)
+
+replies = Table(
+    "flowmate_replies",
+    metadata,
+    Column("delivery", BigInteger, primary_key=True, autoincrement=False),
+    Column("status", Integer, nullable=False),
+    _name("content_type", key=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("replied_at", Time, nullable=False, index=True),
+)
+
+subscriptions = Table(
+    "flowmate_subscriptions",
+    metadata,
+    *(_name("flow"), _name("step"), _name("tenant")),
+    _name("connector", key=False),
+    Column("connection", Name),
+    _name("endpoint", key=False),
+    Column("url", Exact, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # of what was asked for
+    _name("status", key=False),
+    Column("external", LargeBinary),  # JSON of what the connector answered
+    Column("secret", LargeBinary),
+    Column("is_encrypted", Boolean, nullable=False),
+    Column("error", Exact),
+    Column("attempts", Integer, nullable=False),
+    Column("expires_at", Time),
+    Column("next_at", Time),
+    Column("updated_at", Time, nullable=False),
+)
+
+outgoing = Table(
+    "flowmate_outgoing",
+    metadata,
+    _number(),
+    *(_name(name, key=False) for name in ("target", "event", "message_id")),
+    Column("payload", LargeBinary, nullable=False),
+    _name("status", key=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Time, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("finished_at", Time),
+    Column("response_status", Integer),
+    Column("error", Exact),
+    Column("claimed_by", Name),
+    Column("claimed_until", Time),
+    UniqueConstraint("target", "message_id", name="uq_flowmate_outgoing_message"),
+    Index("ix_flowmate_outgoing_next", "status", "next_at"),
+    sqlite_autoincrement=True,
 )
