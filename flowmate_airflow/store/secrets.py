@@ -10,6 +10,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+from flowmate_airflow.store.encryption import SAME_KEY, decrypt, encrypt
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.sql import now, upsert
 from flowmate_airflow.store.store import Store
@@ -33,18 +34,12 @@ def save_changed(
         text = json.dumps(values).encode()
     except (TypeError, ValueError, RecursionError):
         raise StoreError(f"the changed credentials of the Connection {conn_id} are not JSON") from None
-    fernet = _fernet()
-    try:
-        secret = bytes(fernet.encrypt(text))
-    except Exception as error:
-        raise StoreError(
-            f"the changed credentials of the Connection {conn_id} cannot be encrypted: {type(error).__name__}"
-        ) from None
-    if not fernet.is_encrypted:
+    secret, is_encrypted = encrypt(text, f"the changed credentials of the Connection {conn_id}")
+    if not is_encrypted:
         log.warning("[core] fernet_key is empty: as Connections, changed credentials are stored unencrypted")
     row = {
         **{"tenant": tenant, "conn_id": conn_id, "connector": connector, "original": original_digest},
-        **{"secret": secret, "is_encrypted": bool(fernet.is_encrypted), "saved_at": now()},
+        **{"secret": secret, "is_encrypted": is_encrypted, "saved_at": now()},
     }
     with store.write() as connection:
         upsert(connection, store.tables.changed_secrets, [row], _KEYS)
@@ -60,15 +55,14 @@ def changed(store: Store, conn_id: str, connector: str, original_digest: str, te
         row = connection.execute(table.select().where(*_at(store, conn_id, connector, tenant))).one_or_none()
     if row is None or row.original != original_digest:
         return {}
+    what = f"the changed credentials of the Connection {conn_id}"
+    text = decrypt(
+        bytes(row.secret), row.is_encrypted, what, f"{SAME_KEY}, or save the Connection with new credentials"
+    )
     try:
-        values = json.loads(_fernet().decrypt(bytes(row.secret)) if row.is_encrypted else row.secret)
-    except StoreError:
-        raise
-    except Exception:
-        raise StoreError(
-            f"the changed credentials of the Connection {conn_id} cannot be decrypted: [core] fernet_key is not the "
-            "one that they were stored with; use the same on all machines, or save the Connection with new credentials"
-        ) from None
+        values = json.loads(text)
+    except ValueError:
+        raise StoreError(f"{what} in the store are damaged") from None
     return values if isinstance(values, dict) else {}
 
 
@@ -79,18 +73,6 @@ def forget_changed(store: Store, conn_id: str, connector: str, tenant: str = "")
     """
     with store.write() as connection:
         connection.execute(store.tables.changed_secrets.delete().where(*_at(store, conn_id, connector, tenant)))
-
-
-def _fernet() -> Any:
-    try:
-        from airflow.models.crypto import get_fernet
-
-        return get_fernet()
-    except Exception as error:
-        # Its text may repeat the key.
-        raise StoreError(
-            f"Airflow's encryption cannot be used ({type(error).__name__}); check [core] fernet_key"
-        ) from None
 
 
 def _at(store: Store, conn_id: str, connector: str, tenant: str) -> list[ColumnElement[bool]]:

@@ -30,7 +30,24 @@ def pack(value: Any, what: str, limit: int, *, nan: bool = False) -> bytes:
         raise StoreError(f"{what} is not JSON: {error}") from None
     if len(text) > limit:
         raise StoreError(f"{what} is too large to be stored: {len(text):,} bytes of JSON; {limit:,} are allowed")
+    return compressed(text)
+
+
+def compressed(text: bytes) -> bytes:
+    """Return JSON as the store keeps it."""
     return _PLAIN + text if len(text) < COMPRESS_FROM else _COMPRESSED + zlib.compress(text, 3)
+
+
+def expanded(data: bytes, what: str) -> bytes:
+    """Return the JSON of bytes that :func:`compressed` made.
+
+    :param what: it is, for errors
+    :raises StoreError: they are damaged
+    """
+    try:
+        return zlib.decompress(data[1:]) if data[:1] == _COMPRESSED else data[1:]
+    except zlib.error:
+        raise StoreError(f"{what} in the store is damaged") from None
 
 
 def unpack(data: bytes, what: str) -> Any:
@@ -40,8 +57,8 @@ def unpack(data: bytes, what: str) -> Any:
     :raises StoreError: they are damaged
     """
     try:
-        return json.loads(zlib.decompress(data[1:]) if data[:1] == _COMPRESSED else data[1:])
-    except (ValueError, RecursionError, zlib.error):
+        return json.loads(expanded(data, what))
+    except (ValueError, RecursionError):
         raise StoreError(f"{what} in the store is damaged") from None
 
 
