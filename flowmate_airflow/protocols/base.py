@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from flowmate_airflow.protocols.events import CredentialsEvent, Event, FailureType, LogEvent, StateEvent
 from flowmate_airflow.protocols.streams import Load, SelectedStream, Stream
 
-Verb: TypeAlias = Literal["run", "check", "discover", "describe"]
+Verb: TypeAlias = Literal["run", "check", "discover", "describe", "subscribe", "unsubscribe"]
 
 FILES = "/flowmate"
 """The folder in the container where a component finds the files of its :class:`Launch`."""

@@ -2,7 +2,7 @@
 
 In: one `CONFIG` line, then a `MESSAGE` line for each input message, then end of file.
 Out: `MESSAGE`, `STREAM`, `STATE`, `RESULT`, `ERROR`, `CREDENTIALS`, `REPLY`, `LOG` and `PROGRESS` lines, and the
-answers of the other verbs: `CHECK`, `CATALOG`, `DESCRIBE`. Any other line is log text.
+answers of the other verbs: `CHECK`, `CATALOG`, `DESCRIBE`, `SUBSCRIPTION`. Any other line is log text.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from flowmate_airflow.protocols.base import Conversation, Item, Launch, Request
+from flowmate_airflow.protocols.component_subscription import parse_subscription
 from flowmate_airflow.protocols.events import (
     FAILURE_TYPES,
     CatalogEvent,
@@ -38,6 +39,8 @@ EXIT_CONFIG = 78
 """Exit code of a component whose configuration is wrong (EX_CONFIG of sysexits.h)."""
 EXIT_TRANSIENT = 75
 """Exit code of a component that a retry may heal (EX_TEMPFAIL of sysexits.h)."""
+
+_OF_FUNCTIONS = ("run", "subscribe", "unsubscribe")
 
 _LEVELS = {
     "trace": logging.DEBUG,
@@ -118,7 +121,7 @@ class ComponentConversation(Conversation):
 
 def verb_arguments(request: Request) -> Sequence[str]:
     """Return the arguments that ask a component for a verb."""
-    return ("run", request.function) if request.verb == "run" else (request.verb,)
+    return (request.verb, request.function) if request.verb in _OF_FUNCTIONS else (request.verb,)
 
 
 def config_line(request: Request) -> bytes:
@@ -300,6 +303,7 @@ _PARSERS: Mapping[str, Callable[[dict[str, Any]], Event]] = {
     "CHECK": _check,
     "CATALOG": _catalog,
     "DESCRIBE": _describe,
+    "SUBSCRIPTION": parse_subscription,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from flowmate_airflow.protocols.streams import Stream
@@ -114,6 +115,20 @@ class DescribeEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class SubscriptionEvent:
+    """The other system sends its events from now on.
+
+    :param subscription: what the component wants to be told when it renews the subscription or takes it back
+    :param expires_at: when it ends by itself, with its zone
+    :param secret: with which the other system signs, where it was that system that chose it
+    """
+
+    subscription: Any = field(repr=False)
+    expires_at: datetime | None = None
+    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorEvent:
     """A failure. With `message_id` one input message failed, without it the whole step did."""
 
@@ -154,6 +169,7 @@ Event: TypeAlias = (
     | CheckEvent
     | CatalogEvent
     | DescribeEvent
+    | SubscriptionEvent
 )
 
 

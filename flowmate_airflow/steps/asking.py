@@ -20,6 +20,7 @@ from flowmate_airflow.protocols.events import (
     LogEvent,
     ProtocolError,
     RequestError,
+    SubscriptionEvent,
 )
 from flowmate_airflow.protocols.streams import Stream
 from flowmate_airflow.runtimes.base import Running, Runtime, RuntimeFailure
@@ -48,6 +49,7 @@ class Answer:
     check: CheckEvent | None = None
     streams: Sequence[Stream] | None = None
     description: Mapping[str, Any] | None = None
+    subscription: SubscriptionEvent | None = None
     error: ErrorEvent | None = None
     last_line: str = ""
     failure_type: FailureType = "system"
@@ -127,7 +129,7 @@ def discover(
     if answer.changed:
         on_changed(answer.changed)
     if answer.streams is None:
-        raise _failure(manifest, answer)
+        raise failure_of(manifest, answer, "could not say which streams it has", "no catalog")
     return answer
 
 
@@ -136,15 +138,20 @@ def _end(late: threading.Event, running: Running) -> None:
     running.stop()
 
 
-def _failure(manifest: Manifest, answer: Answer) -> StepError:
+def failure_of(manifest: Manifest, answer: Answer, what: str, missing: str) -> StepError:
+    """Return the failure of a component that did not answer as it should have.
+
+    :param what: it did not do
+    :param missing: in its answer, where it did not say why
+    """
     kind = answer.failure_type
     if answer.error is not None:
         kind, text = answer.error.failure_type, clean_failure(answer.error.text)
     else:
         told = answer.reason or answer.last_line
-        text = f"it ended with exit code {answer.code} and no catalog" + (f": {told}" if told else "")
+        text = f"it ended with exit code {answer.code} and {missing}" + (f": {told}" if told else "")
     failure = ConfigFailure if kind == "config" else TransientFailure
-    return failure(f"{manifest.name} could not say which streams it has: {text}", answer.code)
+    return failure(f"{manifest.name} {what}: {text}", answer.code)
 
 
 def _note_all(answer: Answer, events: Any, log: StepLog) -> None:
@@ -159,6 +166,8 @@ def _note(answer: Answer, event: Event, log: StepLog) -> None:
         answer.streams = event.streams
     elif isinstance(event, DescribeEvent):
         answer.description = event.description
+    elif isinstance(event, SubscriptionEvent):
+        answer.subscription = event
     elif isinstance(event, ErrorEvent):
         answer.error = answer.error or event
     elif isinstance(event, CredentialsEvent):

@@ -4,6 +4,7 @@ from flowmate_connector.connector import Connector
 from flowmate_connector.context import Context
 from flowmate_connector.errors import ConfigError, ConnectorError, MessageError, TransientError
 from flowmate_connector.message import Message
+from flowmate_connector.webhook import Subscription, Webhook
 
 __version__ = "1.0.0"
 
@@ -14,5 +15,7 @@ __all__ = [
     "Context",
     "Message",
     "MessageError",
+    "Subscription",
     "TransientError",
+    "Webhook",
 ]

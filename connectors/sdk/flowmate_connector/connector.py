@@ -14,8 +14,10 @@ TriggerFunction = Callable[[Context], Any]
 ActionFunction = Callable[[Context, Message], Any]
 BatchFunction = Callable[[Context, Iterator[Message]], Any]
 CheckFunction = Callable[[Context], Any]
+SubscribeFunction = Callable[[Context], Any]
 
 F = TypeVar("F", bound=Callable[..., Any])
+Kind = Literal["trigger", "action", "batch"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Function:
     """
 
     name: str
-    kind: Literal["trigger", "action", "batch"]
+    kind: Kind
     call: Callable[..., Any]
 
 
@@ -43,6 +45,8 @@ class Connector:
         self.name = name
         self.functions: dict[str, Function] = {}
         self.checker: CheckFunction | None = None
+        self.subscribers: dict[str, SubscribeFunction] = {}
+        self.unsubscribers: dict[str, SubscribeFunction] = {}
 
     def trigger(self, name: str) -> Callable[[F], F]:
         """Register a function that pulls data: `def f(ctx)`.
@@ -62,6 +66,38 @@ class Connector:
         """
         return self._register(name, "batch" if batch else "action")
 
+    def webhook(self, name: str) -> Callable[[F], F]:
+        """Register a trigger that the other system sends events to: `def f(ctx, message)`, once an event.
+
+        An event is a message as an action gets it; its `metadata["webhook"]` tells the request.
+
+        :raises ValueError: the connector has a function of that name
+        """
+        return self._register(name, "action")
+
+    def subscribe(self, name: str) -> Callable[[F], F]:
+        """Register the function that tells the other system to send events to `ctx.webhook.url`: `def f(ctx)`.
+
+        It returns a :class:`Subscription`, or the data of one that never ends. It may be called again for what it has
+        done already, with `ctx.webhook.subscription` where that is known: then it renews the subscription, or makes a
+        new one if the other system has none any more.
+
+        :param name: of the trigger that gets the events
+        :raises ValueError: the trigger has such a function already
+        """
+        return self._for_trigger(self.subscribers, name, "subscribe")
+
+    def unsubscribe(self, name: str) -> Callable[[F], F]:
+        """Register the function that takes `ctx.webhook.subscription` back: `def f(ctx)`.
+
+        That it is gone already is no failure. Where it is None nobody knows whether the other system has one:
+        `ctx.webhook.id` and `ctx.webhook.url` tell which it would be.
+
+        :param name: of the trigger that gets the events
+        :raises ValueError: the trigger has such a function already
+        """
+        return self._for_trigger(self.unsubscribers, name, "unsubscribe")
+
     def check(self, function: CheckFunction) -> CheckFunction:
         """Register the function that tries the credentials; it raises ConfigError when they are wrong."""
         self.checker = function
@@ -77,7 +113,16 @@ class Connector:
 
         sys.exit(run(self, list(sys.argv[1:] if arguments is None else arguments)))
 
-    def _register(self, name: str, kind: Literal["trigger", "action", "batch"]) -> Callable[[F], F]:
+    def _for_trigger(self, functions: dict[str, SubscribeFunction], name: str, verb: str) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            if name in functions:
+                raise ValueError(f"connector {self.name} has two functions that {verb} for {name}")
+            functions[name] = function
+            return function
+
+        return register
+
+    def _register(self, name: str, kind: Kind) -> Callable[[F], F]:
         def register(function: F) -> F:
             if name in self.functions:
                 raise ValueError(f"connector {self.name} has two functions named {name}")

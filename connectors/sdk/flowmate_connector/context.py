@@ -10,6 +10,7 @@ from typing import Any
 from flowmate_connector.channel import Output
 from flowmate_connector.errors import Ended, NotJson, exit_code
 from flowmate_connector.message import Message
+from flowmate_connector.webhook import Webhook
 
 PROGRESS_SECONDS = 0.2
 RESULTS = 200
@@ -24,6 +25,7 @@ class Context:
         empty without a connection
     :ivar state: what :meth:`save_state` stored in the last successful run, or None
     :ivar context: facts about the run: flow, step, function, run_id, try_number, on_error
+    :ivar webhook: what to register or to take back; None but for functions that subscribe and unsubscribe
     :ivar logger: a logger whose records reach the task log at their level
     """
 
@@ -32,6 +34,7 @@ class Context:
         self.credentials: dict[str, Any] = line.get("credentials") or {}
         self.state: Any = line.get("state")
         self.context: dict[str, Any] = line.get("context") or {}
+        self.webhook = Webhook.from_context(self.context.get("webhook"))
         self.logger = logging.getLogger(name)
         self._output = output
         self._progress: dict[str, Any] | None = None

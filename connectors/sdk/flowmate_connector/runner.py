@@ -22,11 +22,12 @@ from flowmate_connector.errors import (
 )
 from flowmate_connector.manifest import load_manifest
 from flowmate_connector.message import Message
+from flowmate_connector.webhook import Subscription
 
 if TYPE_CHECKING:
     from flowmate_connector.connector import Connector, Function
 
-USAGE = "run FUNCTION, check or describe"
+USAGE = "run FUNCTION, subscribe FUNCTION, unsubscribe FUNCTION, check or describe"
 
 
 def run(connector: Connector, arguments: list[str]) -> int:
@@ -58,6 +59,8 @@ def _dispatch(connector: Connector, arguments: list[str], channel: Channel) -> N
     verb = arguments[0] if arguments else ""
     if verb == "run" and len(arguments) == 2:
         _run_function(connector, arguments[1], channel)
+    elif verb in ("subscribe", "unsubscribe") and len(arguments) == 2:
+        _subscription(connector, verb, arguments[1], channel)
     elif verb == "check" and len(arguments) == 1:
         _check(connector, channel)
     elif verb == "describe" and len(arguments) == 1:
@@ -108,6 +111,19 @@ def _check(connector: Connector, channel: Channel) -> None:
         return
     answer = connector.checker(context)
     context.log("info", answer if isinstance(answer, str) else "The credentials work.")
+
+
+def _subscription(connector: Connector, verb: str, name: str, channel: Channel) -> None:
+    function = (connector.subscribers if verb == "subscribe" else connector.unsubscribers).get(name)
+    if function is None:
+        raise ConfigError(f"connector {connector.name} has no function to {verb} for {name}")
+    context = _read_context(connector, channel)
+    if context.webhook is None:
+        raise ConfigError(f"the CONFIG line names no webhook to {verb} for: `context.webhook` with its `url`")
+    answer = function(context)
+    if verb == "subscribe":
+        made = answer if isinstance(answer, Subscription) else Subscription(answer)
+        channel.output.send(made.to_event(), now=True)
 
 
 def _read_context(connector: Connector, channel: Channel) -> Context:

@@ -41,10 +41,16 @@ function hide(given, name, value) {
   Object.defineProperty(given, name, { value, enumerable: false, writable: true, configurable: true });
 }
 
+/** Return what holds the parts of a webhook's request: the message itself, or what the host tells of the webhook. */
+function requestOf(message, metadata) {
+  return !has(message, 'method') && isObject(metadata.webhook) ? metadata.webhook : message;
+}
+
 /** Return one of our messages (fresh, it is changed) as a component of a dialect gets it. */
 function toComponent(message, dialect) {
   const given = parts(message);
   const { data } = given;
+  const request = requestOf(message, given.metadata);
   if (dialect === 'sailor') {
     delete given.data;
     given.id = message.id;
@@ -56,8 +62,8 @@ function toComponent(message, dialect) {
   } else {
     given.body = data;
   }
-  HTTP_PARTS.filter((key) => has(message, key)).forEach((key) => {
-    given[key] = message[key];
+  HTTP_PARTS.filter((key) => has(request, key)).forEach((key) => {
+    given[key] = request[key];
   });
   return given;
 }

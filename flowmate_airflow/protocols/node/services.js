@@ -161,29 +161,29 @@ async function select(step, name, model) {
   return { type: 'OPTIONS', options: await askModel(step, name, model) };
 }
 
-async function hook(step, name, method, extra) {
+async function hook(step, name, method, extra, event) {
   await step.load(name);
   const asked = exported(step.module, method);
   if (typeof asked !== 'function') {
-    return null;
+    return Object.assign(event, { data: null, missing: true });
   }
   try {
     const result = await new Service(step).ask(step.module, asked, extra, false);
-    return result === undefined ? null : result;
+    return Object.assign(event, { data: result === undefined ? null : result });
   } catch (error) {
     throw new Failure(`its ${method}() failed: ${describe(error)}`, failureType(error));
   }
 }
 
-/** Tell a trigger that its flow starts; it may subscribe to a webhook. */
+/** Tell a trigger that its flow starts; it may subscribe to a webhook. `missing` says that it has no such hook. */
 async function startup(step, name) {
-  return { type: 'STARTUP', data: await hook(step, name, 'startup', []) };
+  return hook(step, name, 'startup', [], { type: 'STARTUP' });
 }
 
 /** Tell a trigger that its flow stops; `state` of the CONFIG line is what startup answered. */
 async function shutdown(step, name) {
   const started = step.session.state === undefined || step.session.state === null ? {} : step.session.state;
-  return { type: 'SHUTDOWN', data: await hook(step, name, 'shutdown', [started]) };
+  return hook(step, name, 'shutdown', [started], { type: 'SHUTDOWN' });
 }
 
 module.exports = { check, metamodel, select, startup, shutdown };

@@ -122,6 +122,10 @@ class Session {
         process.env[variable] = String(settings[key]);
       }
     });
+    const { webhook } = this.context; // of a startup or shutdown: the address that a trigger registers
+    if (isObject(webhook) && webhook.url) {
+      process.env.ELASTICIO_FLOW_WEBHOOK_URI = String(webhook.url);
+    }
   }
 }
 
