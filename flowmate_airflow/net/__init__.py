@@ -1,0 +1,1 @@
+"""Connections to addresses that others have chosen. Knows no Airflow."""
