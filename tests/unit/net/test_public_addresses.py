@@ -15,7 +15,6 @@ from flowmate_airflow.net.addresses import is_public
 from flowmate_airflow.net.deadline import Deadline
 from flowmate_airflow.net.public import NotPublic, PublicAdapter
 
-
 PUBLIC = """
 1.1.1.1 8.8.8.8 100.63.255.255 100.128.0.1 172.15.0.1 172.32.0.1 193.99.144.80
 2606:4700:4700::1111 2a00:1450:4001:82a::200e 2001:200::1
