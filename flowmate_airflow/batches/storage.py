@@ -69,6 +69,15 @@ def open_read(href: str) -> AbstractContextManager[IO[bytes]]:
     return opened
 
 
+def remove_file(href: str) -> None:
+    """Remove a file, if it is there.
+
+    :raises OSError: it cannot be removed
+    """
+    with suppress(FileNotFoundError):
+        _path(href).unlink()
+
+
 def _path(href: str) -> Any:
     """Return a path object; only a URL needs Airflow's ObjectStoragePath, which knows its connections."""
     if not _URL.match(href):
