@@ -11,10 +11,13 @@ from typing import Any
 
 import yaml
 
+from flowmate_airflow.build.endpoints import flow_endpoint, wait_endpoint
 from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.load import LoadedFlow
-from flowmate_airflow.flows.models import Flow, MapStep, StepOptions, UseStep
+from flowmate_airflow.flows.models import Flow, MapStep, StepOptions, UseStep, WaitStep
+from flowmate_airflow.flows.webhookmodels import WEBHOOK
+from flowmate_airflow.webhooks.endpoints import Endpoint
 
 DEFAULTS: dict[str, Any] = {
     "retries": 2,
@@ -37,14 +40,16 @@ class Node:
     :param connector: the manifest of a `use` step's connector
     :param text: the step's own YAML
     :param hands_on: whether another step gets its messages
+    :param endpoint: where a `wait` step is called
     """
 
-    step: UseStep | MapStep
+    step: UseStep | MapStep | WaitStep
     needs: tuple[str, ...]
     options: dict[str, Any]
     connector: Manifest | None
     text: str
     hands_on: bool = False
+    endpoint: Endpoint | None = None
 
     @property
     def id(self) -> str:
@@ -54,11 +59,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class FlowGraph:
-    """A flow, ready to become a DAG or to be run. Its nodes are in the order of the file."""
+    """A flow, ready to become a DAG or to be run. Its nodes are in the order of the file.
+
+    :param webhook: the endpoint of the webhook that starts it
+    """
 
     flow_id: str
     loaded: LoadedFlow
     nodes: tuple[Node, ...]
+    webhook: Endpoint | None = None
 
     @property
     def flow(self) -> Flow:
@@ -117,7 +126,7 @@ class FlowGraph:
     def in_order(self) -> list[Node]:
         """Return the nodes so that each comes after what it needs; the file's order where that leaves a choice."""
         waiting = list(self.nodes)
-        placed: set[str] = set()
+        placed: set[str] = {WEBHOOK}
         ordered = []
         while waiting:
             ready = next(node for node in waiting if placed.issuperset(node.needs))
@@ -143,9 +152,10 @@ def build_graph(loaded: LoadedFlow, catalog: Catalog) -> FlowGraph:
                 connector=manifest if isinstance(manifest, Manifest) else None,
                 text=texts[index],
                 hands_on=step.id in needed,
+                endpoint=wait_endpoint(loaded.flow_id, step) if isinstance(step, WaitStep) else None,
             )
         )
-    return FlowGraph(loaded.flow_id, loaded, tuple(nodes))
+    return FlowGraph(loaded.flow_id, loaded, tuple(nodes), flow_endpoint(loaded, catalog))
 
 
 def _option(flow: Flow, step: StepOptions, name: str) -> Any:

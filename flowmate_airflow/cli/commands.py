@@ -30,7 +30,8 @@ _RUN = (
     _RUNTIME,
     Argument(
         ("--input",),
-        "messages for the one step, as JSON Lines: whole messages or their data; - reads standard input",
+        "messages for the one step, or events for the flow's webhook, as JSON Lines: whole messages or their data; "
+        "- reads standard input",
         {"metavar": "FILE.jsonl"},
     ),
     Argument(("--output",), "keep the messages of each step, as DIR/STEP.jsonl", {"metavar": "DIR"}),

@@ -20,12 +20,13 @@ from flowmate_airflow.cli.accounts import find_account
 from flowmate_airflow.cli.display import Display
 from flowmate_airflow.cli.engines import Engines
 from flowmate_airflow.cli.runcontext import RunFacts, context_of, environment
-from flowmate_airflow.flows.models import MapStep, UseStep
+from flowmate_airflow.flows.models import MapStep, UseStep, WaitStep
+from flowmate_airflow.flows.webhookmodels import WEBHOOK
 from flowmate_airflow.protocols.streams import Load
 from flowmate_airflow.settings import SettingError, int_setting
 from flowmate_airflow.steps.calls import StepCall, StepRun
 from flowmate_airflow.steps.connector import Listener
-from flowmate_airflow.steps.errors import StepError
+from flowmate_airflow.steps.errors import ConfigFailure, StepError
 from flowmate_airflow.steps.inputs import NOTHING, Input, input_of
 from flowmate_airflow.steps.mapping import map_lines
 from flowmate_airflow.steps.memory import NoMemory
@@ -71,11 +72,14 @@ class LocalRun:
         self._output = output
         self._mask = Masker()
 
-    def run(self) -> None:
+    def run(self, events: Iterable[Message] = ()) -> None:
         """Run the whole flow, up to the first step that fails.
 
+        :param events: what the flow's webhook takes
         :raises StepFailed: that step
         """
+        if self._graph.webhook is not None:
+            self.values[WEBHOOK] = self._batch(WEBHOOK, events)
         for node in self._graph.in_order():
             batches = [self.values[need] for need in node.needs if need in self.values]
             if node.needs and not batches:
@@ -109,10 +113,13 @@ class LocalRun:
 
     def given(self, node: Node, messages: Iterable[Message]) -> Input:
         """Return messages from elsewhere as a step's input: standard input can be read once, a step may read twice."""
-        writer = BatchWriter(Storage(str(self._folder), (node.id, "input"), 1), int_setting("inline_limit"))
+        return input_of([self._batch(node.id, messages)], node.step.when)
+
+    def _batch(self, name: str, messages: Iterable[Message]) -> BatchValue:
+        writer = BatchWriter(Storage(str(self._folder), (name, "input"), 1), int_setting("inline_limit"))
         for message in messages:
             writer.write(message)
-        return input_of([writer.finish()], node.step.when)
+        return writer.finish()
 
     def log(self, step: str) -> Callable[[int, str], None]:
         """Return where a step's log goes: to the display, with secrets masked."""
@@ -129,6 +136,11 @@ class LocalRun:
                 writer.write(message)
                 progress.messages_out += 1
                 self._display.progress(node.id, progress)
+        if isinstance(step, WaitStep):
+            raise ConfigFailure(
+                "it waits for a call of another system, which comes to Airflow only; run the steps after it one by "
+                "one, with --step and --input"
+            )
         return writer.finish()
 
     def _use(self, step: UseStep, manifest: Manifest, source: Input, writer: BatchWriter) -> BatchValue:

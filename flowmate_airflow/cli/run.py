@@ -59,10 +59,11 @@ def _run(
         log.addHandler(LogToDisplay(display))
         local = LocalRun(graph, facts, engines, display, folder, output)
         try:
+            given = read_messages(arguments.input) if arguments.input else ()
             if node is None:
-                local.run()
+                local.run(given)
             else:
-                local.step(node, local.given(node, read_messages(arguments.input)) if arguments.input else NOTHING)
+                local.step(node, local.given(node, given) if arguments.input else NOTHING)
         except StepFailed as error:
             failure = error
         else:
@@ -73,8 +74,10 @@ def _run(
 def _only(graph: FlowGraph, arguments: Namespace) -> Node | None:
     """Return the one step that is to run, or None for the whole flow."""
     if arguments.step is None:
-        if arguments.input is not None:
+        if arguments.input is not None and graph.webhook is None:
             raise UsageError("--input is for one step: name it with --step")
+        if arguments.input is None and graph.webhook is not None:
+            raise UsageError("the flow starts by a webhook: give its events with --input FILE.jsonl (or - for stdin)")
         return None
     node = next((node for node in graph.nodes if node.id == arguments.step), None)
     if node is None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from flowmate_airflow.build.graph import FlowGraph, Node, build_graph
 from flowmate_airflow.cli.common import catalog_of, count, load_one
-from flowmate_airflow.flows.models import UseStep
+from flowmate_airflow.flows.models import UseStep, WaitStep
+from flowmate_airflow.flows.webhookmodels import WEBHOOK
 
 
 def show(arguments: Namespace) -> int:
@@ -25,7 +26,8 @@ def text(graph: FlowGraph) -> Iterator[str]:
     yield f"{graph.flow_id}: {flow.title}" if flow.title else graph.flow_id
     if flow.description:
         yield flow.description.strip()
-    facts = [f"schedule {flow.schedule or 'none'}", count(len(graph.nodes), "step")]
+    start = f"schedule {flow.schedule or 'none'}" if graph.webhook is None else f"webhook {graph.webhook.scheme}"
+    facts = [start, count(len(graph.nodes), "step")]
     if flow.params:
         facts.append(f"params {', '.join(flow.params)}")
     yield ", ".join(facts)
@@ -57,6 +59,9 @@ def mermaid(graph: FlowGraph) -> Iterator[str]:
             yield f'  {"  " if group else ""}{numbers[node.id]}["{label}"]'
         if group is not None:
             yield "  end"
+    if graph.webhook is not None:
+        numbers[WEBHOOK] = "s0"
+        yield f'  s0(["<b>{WEBHOOK}</b><br><i>{_escaped(graph.webhook.scheme)}</i>"])'
     for node in graph.nodes:
         for need in node.needs:
             arrow = f'-- "{_escaped(" ".join(node.step.when.split()))}" -->' if node.step.when else "-->"
@@ -65,7 +70,9 @@ def mermaid(graph: FlowGraph) -> Iterator[str]:
 
 def kind(node: Node) -> str:
     """Return what a step does in a word: its connector's function, or the key of its kind."""
-    return node.step.use if isinstance(node.step, UseStep) else "map"
+    if isinstance(node.step, UseStep):
+        return node.step.use
+    return "wait" if isinstance(node.step, WaitStep) else "map"
 
 
 def _escaped(label: str) -> str:

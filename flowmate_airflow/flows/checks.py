@@ -10,12 +10,14 @@ from flowmate_airflow.catalog.manifest import Function, Manifest
 from flowmate_airflow.flows.errors import Problem, did_you_mean
 from flowmate_airflow.flows.expressions import check_jinja, check_jsonata, is_template, leaves
 from flowmate_airflow.flows.graphchecks import check_graph
-from flowmate_airflow.flows.models import Flow, MapStep, UseStep, effective_needs
+from flowmate_airflow.flows.models import Flow, MapStep, UseStep, WaitStep, effective_needs
 from flowmate_airflow.flows.optionchecks import check_options, check_pairs, check_sync_params
 from flowmate_airflow.flows.positions import Path, SourceMap
 from flowmate_airflow.flows.schedules import check_params, check_schedule
 from flowmate_airflow.flows.schemas import violations
 from flowmate_airflow.flows.secrets import looks_like_secret
+from flowmate_airflow.flows.webhookchecks import check_wait, check_webhook
+from flowmate_airflow.flows.webhookmodels import WEBHOOK
 
 
 def check_flow(
@@ -29,11 +31,13 @@ def check_flow(
     """
     yield from check_schedule(flow, source)
     yield from check_params(flow, source)
-    yield from check_graph(written, source)
+    yield from check_graph(written, source, flow.above)
+    yield from check_webhook(flow, source, catalog)
     needs = [(str(_written(step, "id")), _written(step, "needs")) for step in written]
     for index, step in zip(standing, flow.steps, strict=True):
         path: Path = ("steps", index)
-        first = not effective_needs(needs, index)
+        before = effective_needs(needs, index, flow.above)
+        first = not before
         if step.when is not None:
             yield from _check_jsonata(step.when, (*path, "when"), source)
         if isinstance(step, MapStep):
@@ -42,10 +46,13 @@ def check_flow(
                 yield source.problem(
                     "a `map` step has nothing to map when it comes first", (*path, "map"), "let it follow another step"
                 )
+        elif isinstance(step, WaitStep):
+            yield from check_wait(step, path, first, flow, source)
+            yield from _check_jsonata(step.wait.match, (*path, "wait", "match"), source)
         else:
             if step.external_id is not None:
                 yield from _check_jsonata(step.external_id, (*path, "external_id"), source)
-            yield from _check_use(step, path, first, flow, source, catalog)
+            yield from _check_use(step, path, before, flow, source, catalog)
         if first and step.when is not None:
             yield source.problem(
                 "`when` picks messages, and a first step gets none", (*path, "when"), "put it on the next step"
@@ -74,7 +81,7 @@ def _check_jsonata(text: str, path: Path, source: SourceMap) -> Iterator[Problem
 
 
 def _check_use(
-    step: UseStep, path: Path, first: bool, flow: Flow, source: SourceMap, catalog: Catalog
+    step: UseStep, path: Path, before: list[str], flow: Flow, source: SourceMap, catalog: Catalog
 ) -> Iterator[Problem]:
     yield from _check_with_texts(step, path, flow, source)
     entry = catalog.get(step.connector)
@@ -92,7 +99,7 @@ def _check_use(
         yield source.problem(f"`{entry.name}` has no function `{step.function}`", (*path, "use"), hint)
         return
     yield from _check_version(step, entry, path, source)
-    yield from _check_position(step, entry, path, first, source)
+    yield from _check_position(step, entry, path, before, source)
     yield from _check_fields(step, function, path, source)
     yield from _check_connection(step, entry, path, source)
     yield from check_options(step, entry, path, source)
@@ -107,15 +114,23 @@ def _check_version(step: UseStep, manifest: Manifest, path: Path, source: Source
         )
 
 
-def _check_position(step: UseStep, manifest: Manifest, path: Path, first: bool, source: SourceMap) -> Iterator[Problem]:
-    is_trigger = step.function in manifest.triggers
-    if is_trigger and not first:
+def _check_position(
+    step: UseStep, manifest: Manifest, path: Path, before: list[str], source: SourceMap
+) -> Iterator[Problem]:
+    trigger = manifest.triggers.get(step.function)
+    if trigger is not None and before == [WEBHOOK] and trigger.webhook is None:
+        yield source.problem(
+            f"`{step.use}` is a trigger that takes no events, so it cannot follow the flow's `webhook`",
+            (*path, "use"),
+            "use its actions, or a trigger with `webhook` in its manifest; or start the flow by a `schedule`",
+        )
+    elif trigger is not None and before and before != [WEBHOOK]:
         yield source.problem(
             f"`{step.use}` is a trigger: it takes no messages, so no step can come before it",
             (*path, "use"),
             "make it the first step, or write `needs: []`",
         )
-    if not is_trigger and first:
+    if trigger is None and not before:
         triggers = ", ".join(f"`{manifest.name}/{name}`" for name in manifest.triggers)
         yield source.problem(
             f"`{step.use}` is an action: it needs messages, so it cannot come first",

@@ -10,12 +10,16 @@ from flowmate_airflow.flows.models import effective_needs
 from flowmate_airflow.flows.positions import SourceMap
 
 
-def check_graph(written: list[Any], source: SourceMap) -> Iterator[Problem]:
+def check_graph(written: list[Any], source: SourceMap, above: str | None = None) -> Iterator[Problem]:
     """Yield the problems of ids and needs.
 
     :param written: the `steps` as the file has them
+    :param above: what stands above the first step
     """
     ids = [step.get("id") if isinstance(step, dict) else None for step in written]
+    if above in ids:
+        hint = "the events of the flow's `webhook` have this id; rename the step"
+        yield source.problem(f"the id `{above}` is taken", ("steps", ids.index(above), "id"), hint)
     first: dict[str, int] = {}
     for index, id_ in enumerate(ids):
         if not isinstance(id_, str):
@@ -24,7 +28,7 @@ def check_graph(written: list[Any], source: SourceMap) -> Iterator[Problem]:
             hint = f"step {first[id_] + 1} has it already; give this one its own"
             yield source.problem(f"the id `{id_}` is taken", ("steps", index, "id"), hint)
         first.setdefault(id_, index)
-    yield from _unknown_needs(written, first, source)
+    yield from _unknown_needs(written, first if above is None else {**first, above: -1}, source)
     yield from _group_clashes(written, first, source)
     cycle = _find_cycle(written, ids, first)
     if cycle:

@@ -13,10 +13,11 @@ from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.flows.checks import check_flow
 from flowmate_airflow.flows.errors import FlowFileError, Problem
 from flowmate_airflow.flows.migrate import UnknownFormat, migrate
-from flowmate_airflow.flows.models import FORMAT, STEP_KINDS, Flow, MapStep, StepOptions, UseStep
+from flowmate_airflow.flows.models import FORMAT, STEP_KINDS, Flow, MapStep, StepOptions, UseStep, WaitStep
 from flowmate_airflow.flows.positions import SourceMap
 from flowmate_airflow.flows.validation import clean_path, problems_of
 from flowmate_airflow.flows.values import FLOW_ID
+from flowmate_airflow.flows.webhookmodels import EndpointOptions, ReplyOptions, WaitOptions, WebhookOptions
 from flowmate_airflow.flows.yamltext import MAX_BYTES, parse
 
 MARKER = b"flowmate"
@@ -139,8 +140,20 @@ def _validate(
     return None
 
 
+_STEPS: dict[str, type[Any]] = {"$use": UseStep, "$map": MapStep, "$wait": WaitStep}
+_PARTS: dict[str, type[Any]] = {
+    "defaults": StepOptions,
+    "reply": ReplyOptions,
+    "wait": WaitOptions,
+    "webhook": WebhookOptions,
+}
+
+
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    models: dict[str, type[Any]] = {"$use": UseStep, "$map": MapStep, "defaults": StepOptions}
-    model = next((models[str(part)] for part in reversed(location) if part in models), Flow)
-    keys = [field.alias or name for name, field in model.model_fields.items()]
-    return keys if model is not MapStep and model is not UseStep else [*keys, *STEP_KINDS]
+    models = {**_STEPS, **_PARTS}
+    name = next((str(part) for part in reversed(location) if part in models), None)
+    model = Flow if name is None else models[name]
+    if name == "webhook" and "wait" in location:
+        model = EndpointOptions
+    keys = [field.alias or key for key, field in model.model_fields.items()]
+    return [*keys, *STEP_KINDS] if name in _STEPS else keys

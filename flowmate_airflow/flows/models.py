@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag
 
 from flowmate_airflow.flows.fieldmaps import FieldMap
 from flowmate_airflow.flows.values import CONNECTION_ID, FLOW_ID, Day, Duration, FlowModel, StepId, Title
+from flowmate_airflow.flows.webhookmodels import WEBHOOK, WaitOptions, WebhookOptions
 
 FORMAT = 1
 MAX_STEPS = 500
@@ -181,7 +182,13 @@ class MapStep(StepBase):
     )
 
 
-STEP_KINDS: dict[str, str] = {"use": "UseStep", "map": "MapStep"}
+class WaitStep(StepBase):
+    """A step that waits, without a worker, until another system has called back for each message."""
+
+    wait: WaitOptions = Field(description="Whose call it waits for.")
+
+
+STEP_KINDS: dict[str, str] = {"use": "UseStep", "map": "MapStep", "wait": "WaitStep"}
 """The key that makes a step's kind, and its model."""
 
 
@@ -192,7 +199,7 @@ def _kind_of_step(value: Any) -> str | None:
 
 
 Step: TypeAlias = Annotated[
-    Annotated[UseStep, Tag("$use")] | Annotated[MapStep, Tag("$map")],
+    Annotated[UseStep, Tag("$use")] | Annotated[MapStep, Tag("$map")] | Annotated[WaitStep, Tag("$wait")],
     Discriminator(
         _kind_of_step,
         custom_error_type="step_kind",
@@ -220,6 +227,9 @@ class Flow(FlowModel):
         description="Cron, `@hourly` and the like, an interval such as `15m`, or `none`. Default: none.",
         examples=["*/15 * * * *", "@daily", "15m"],
     )
+    webhook: WebhookOptions | None = Field(
+        default=None, description="Start by events that another system sends, instead of a schedule."
+    )
     timezone: str = Field(default="UTC", description="The time zone of the schedule.", examples=["Europe/Berlin"])
     start_date: Day | None = Field(
         default=None, description="No run is for a time before this day. With `catchup`, runs begin here."
@@ -239,7 +249,12 @@ class Flow(FlowModel):
 
     def needs(self, index: int) -> list[str]:
         """Return the ids of the steps that the step at `index` gets its messages from."""
-        return effective_needs([(step.id, step.needs) for step in self.steps], index)
+        return effective_needs([(step.id, step.needs) for step in self.steps], index, self.above)
+
+    @property
+    def above(self) -> str | None:
+        """What stands above the first step: the webhook, where one starts the flow."""
+        return None if self.webhook is None else WEBHOOK
 
     def option(self, step: StepOptions, name: str) -> Any:
         """Return a step's option: its own, else the flow's default, else None."""
@@ -247,12 +262,14 @@ class Flow(FlowModel):
         return own if own is not None else getattr(self.defaults, name)
 
 
-def effective_needs(steps: list[tuple[str, list[str] | None]], index: int) -> list[str]:
+def effective_needs(steps: list[tuple[str, list[str] | None]], index: int, above: str | None = None) -> list[str]:
     """Return a step's needs with the default (the step above) filled in.
 
     :param steps: id and `needs` of every step, in the order of the file
+    :param above: what stands above the first step
     """
     own = steps[index][1]
     if own is not None:
         return own
-    return [steps[index - 1][0]] if index else []
+    default = steps[index - 1][0] if index else above
+    return [] if default is None else [default]

@@ -97,7 +97,7 @@ def check_schedule(flow: Flow, source: SourceMap) -> Iterator[Problem]:
 
 def check_params(flow: Flow, source: SourceMap) -> Iterator[Problem]:
     """Yield what is wrong with the params: their schemas, and their defaults by these schemas."""
-    scheduled = flow.schedule not in (None, "none")
+    scheduled = flow.schedule not in (None, "none") or flow.webhook is not None
     for name, schema in flow.params.items():
         wrong = schema_problem(schema)
         if wrong is not None:
@@ -108,7 +108,7 @@ def check_params(flow: Flow, source: SourceMap) -> Iterator[Problem]:
                 yield source.problem(f"default of {violation.message}", ("params", name, "default"))
         elif scheduled:
             yield source.problem(
-                f"the param `{name}` has no default, and a scheduled run has nobody to ask",
+                f"the param `{name}` has no default, and a run that starts by itself has nobody to ask",
                 ("params", name),
                 "add `default:`",
                 at="key",

@@ -139,6 +139,9 @@ _PATTERN_HINTS = {
     "needs": "letters, digits, `_` and `-`; begin with a letter",
     "group": "letters, digits, `_` and `-`; begin with a letter",
     "connection": "a conn_id: letters, digits, `_`, `.` and `-`",
+    "max_body": "a size such as `512k` or `4m`",
+    "order_by": "a path into an event, such as `data.order.id`",
+    "scheme": "a scheme's name, such as `github`",
 }
 
 
