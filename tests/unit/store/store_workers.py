@@ -6,7 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flowmate_airflow.store import deadletters, links, replays, states
+from flowmate_airflow.store import deadletters, endpoints, links, replays, states
 from flowmate_airflow.store.deadletters import DeadLetter
 from flowmate_airflow.store.links import LinkScope
 from flowmate_airflow.store.states import Place
@@ -74,3 +74,7 @@ def keep_and_link(url: str, name: str) -> str:
     deadletters.keep(store, letters)
     links.remember(store, LinkScope("erp", "main"), ((f"here{n}", f"{name}{n}") for n in range(2000)))
     return "kept"
+
+
+def token_of(url: str, endpoint: str) -> str:
+    return endpoints.token_of(open_store(url), endpoint)
