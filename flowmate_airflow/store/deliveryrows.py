@@ -61,6 +61,7 @@ class Wanted:
     :param delivery_id: the sender's
     :param since: received at this moment or later
     :param until: received before this moment
+    :param after: with a greater id than this one
     """
 
     endpoint: str | None = None
@@ -71,6 +72,7 @@ class Wanted:
     event: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ def pieces(table: Table, wanted: Wanted, newest_first: bool) -> Iterator[list[Co
         which.append(table.c.received_at >= wanted.since)
     if wanted.until is not None:
         which.append(table.c.received_at < wanted.until)
+    if wanted.after is not None:
+        which.append(table.c.id > wanted.after)
     if wanted.ids is None:
         yield which
         return
