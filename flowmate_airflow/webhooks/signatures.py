@@ -74,8 +74,7 @@ class Hmac(Algorithm):
 
     def sign(self, key: bytes, signed: bytes, encoding: Encoding) -> str:
         """Return the signature as it is sent."""
-        digest = hmac.digest(key, signed, self.digest)
-        return digest.hex() if encoding == "hex" else base64.b64encode(digest).decode()
+        return _encoded(hmac.digest(key, signed, self.digest), encoding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +94,16 @@ class PublicKey(Algorithm):
 
 
 def _decoded(text: str, encoding: Encoding) -> bytes:
+    """Return what a signature's text stands for; nothing when it is not written as its sender would."""
     try:
-        return binascii.unhexlify(text) if encoding == "hex" else base64.b64decode(text, validate=True)
+        raw = binascii.unhexlify(text) if encoding == "hex" else base64.b64decode(text, validate=True)
     except ValueError:
         return b""
+    return raw if _encoded(raw, encoding) == text else b""
+
+
+def _encoded(raw: bytes, encoding: Encoding) -> str:
+    return raw.hex() if encoding == "hex" else base64.b64encode(raw).decode()
 
 
 @dataclass(frozen=True, slots=True)
