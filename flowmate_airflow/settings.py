@@ -51,6 +51,11 @@ def dags_folder() -> Path:
     return Path(_option("core", "dags_folder", str(airflow_home() / "dags"))).expanduser()
 
 
+def api_base_url() -> str:
+    """Return the address of Airflow's API server, `[api] base_url`; it is empty where nobody has set it."""
+    return _option("api", "base_url", "")
+
+
 def int_setting(name: str) -> int:
     """Return an option that is a whole number.
 
