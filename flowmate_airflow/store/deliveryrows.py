@@ -59,6 +59,7 @@ class Wanted:
 
     :param ids: the store's
     :param delivery_id: the sender's
+    :param repeated: only those that came again
     :param since: received at this moment or later
     :param until: received before this moment
     :param after: with a greater id than this one
@@ -70,6 +71,7 @@ class Wanted:
     ids: Sequence[int] | None = None
     delivery_id: str | None = None
     event: str | None = None
+    repeated: bool = False
     since: datetime | None = None
     until: datetime | None = None
     after: int | None = None
@@ -115,6 +117,8 @@ def pieces(table: Table, wanted: Wanted, newest_first: bool) -> Iterator[list[Co
     """Yield the SQL of what is wanted, in pieces that are small enough where ids are named."""
     names = ("endpoint", "tenant", "status", "delivery_id", "event")
     which = [table.c[name] == getattr(wanted, name) for name in names if getattr(wanted, name) is not None]
+    if wanted.repeated:
+        which.append(table.c.duplicates > 0)
     if wanted.since is not None:
         which.append(table.c.received_at >= wanted.since)
     if wanted.until is not None:
