@@ -10,8 +10,8 @@ from airflow.sdk import DAG, BaseOperator, Param, TaskGroup
 from airflow.task.trigger_rule import TriggerRule
 
 from flowmate_airflow.build.graph import FlowGraph, Node
-from flowmate_airflow.flows.models import MapStep, UseStep
-from flowmate_airflow.flows.schedules import parse_schedule
+from flowmate_airflow.build.webhooks import add_reply, add_sensor, schedule_of, wait_task
+from flowmate_airflow.flows.models import MapStep, UseStep, WaitStep
 from flowmate_airflow.operators.connector import ConnectorOperator
 from flowmate_airflow.operators.map import MapOperator
 from flowmate_airflow.operators.pair import PairOperator
@@ -65,7 +65,7 @@ def build_dag(graph: FlowGraph) -> DAG:
         dag_id=graph.flow_id,
         dag_display_name=flow.title or graph.flow_id,
         description=flow.description,
-        schedule=parse_schedule(flow.schedule),
+        schedule=schedule_of(graph),
         start_date=_midnight(flow.start_date or FIRST_DAY, zone),
         end_date=_midnight(flow.end_date, zone) if flow.end_date else None,
         catchup=flow.catchup,
@@ -84,7 +84,7 @@ def build_dag(graph: FlowGraph) -> DAG:
 def _add_tasks(graph: FlowGraph, dag: DAG) -> None:
     groups: dict[str, TaskGroup] = {}
     firsts: dict[str, BaseOperator] = {}
-    lasts: dict[str, BaseOperator] = {}
+    lasts: dict[str, BaseOperator] = add_sensor(graph, dag)
     streamed = graph.streamed_into()
     for node in graph.nodes:
         name = node.step.group
@@ -102,6 +102,7 @@ def _add_tasks(graph: FlowGraph, dag: DAG) -> None:
         for need in needs:
             lasts[need].set_downstream(firsts[node.id])
     _add_commits(graph, dag, lasts)
+    add_reply(graph, dag, lasts)
 
 
 def _add_commits(graph: FlowGraph, dag: DAG, lasts: dict[str, BaseOperator]) -> None:
@@ -144,6 +145,9 @@ def _tasks(node: Node, dag: DAG, group: TaskGroup | None, first: Node | None) ->
     if isinstance(step, MapStep):
         task = MapOperator(expression=step.map, **common)
         return task, task
+    if isinstance(step, WaitStep):
+        wait = wait_task(step, node, common)
+        return wait, wait
     if first is not None:
         common["inputs"] = list(first.needs)
         common["trigger_rule"] = _trigger_rule(first)

@@ -59,7 +59,7 @@ class ReplyOptions(FlowModel):
 class WebhookOptions(EndpointOptions):
     """What starts the flow instead of a schedule: events that another system sends."""
 
-    batch: Annotated[int, Field(ge=1, le=100_000)] = Field(
+    batch: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=1000, description="How many events one run takes at most. With `reply` it is one."
     )
     debounce: Duration | None = Field(

@@ -18,6 +18,7 @@ from flowmate_airflow.catalog.catalog import configured_catalog
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.fieldmaps import FieldMap, check_field_map
 from flowmate_airflow.operators.replay import ReplayMemory, replay_of, tenant_of
+from flowmate_airflow.operators.reply import answer_caller
 from flowmate_airflow.operators.runtime import container_runtime
 from flowmate_airflow.operators.step import (
     airflow_failures,
@@ -213,7 +214,11 @@ class ConnectorOperator(DockerOperator):
             self._log_line,
             reading=self.reading,
             external_id=self.external_id,
-            listener=Listener(start=self._started, credentials=lambda changed: _mask(texts_in(changed))),
+            listener=Listener(
+                start=self._started,
+                credentials=lambda changed: _mask(texts_in(changed)),
+                reply=lambda reply: answer_caller(context, reply),
+            ),
         )
 
     @property

@@ -77,12 +77,14 @@ class Listener:
     :param progress: the counts, now and then; None: they go to the log
     :param credentials: what the component changed in its configuration, at once
     :param result: a message's id and the id that the other system gave for it
+    :param reply: what the component answers to the caller of the flow's webhook; returns whether one waits for it
     """
 
     start: Callable[[Running], None] = lambda running: None
     progress: OnProgress | None = None
     credentials: Callable[[Mapping[str, Any]], None] = lambda changed: None
     result: Callable[[str, str], None] = lambda message_id, remote_id: None
+    reply: Callable[[Mapping[str, Any]], bool] = lambda reply: False
 
 
 class ConnectorRun:
@@ -261,7 +263,9 @@ class ConnectorRun:
         self._log.text(event.level, event.text)
 
     def _take_reply(self, event: ReplyEvent) -> None:
-        self._log.text(logging.INFO, "the component has a reply for the caller; nobody waits for one")
+        waits = self._listener.reply(event.reply)
+        who = "the caller" if waits else "the caller; nobody waits for one"
+        self._log.text(logging.INFO, f"the component has a reply for {who}")
 
     def _write(self, event: MessageEvent) -> None:
         call, progress, message, line = self._call, self._log.progress, event.message, event.line

@@ -1,0 +1,170 @@
+"""The sensor of webhooks: it hands on what others posted to an endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any, NoReturn
+
+import orjson
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from flowmate_airflow.batches.batch import BatchValue, BatchWriter
+from flowmate_airflow.batches.message import Message
+from flowmate_airflow.operators.replay import tenant_of
+from flowmate_airflow.operators.step import airflow_failures, batch_writer, empty_in_replay, step_input
+from flowmate_airflow.steps.events import answered, claimed_messages
+from flowmate_airflow.steps.waiting import find_events
+from flowmate_airflow.store.claims import Owner, claim, settle
+from flowmate_airflow.store.store import open_store
+from flowmate_airflow.triggers.webhook import WebhookTrigger, endpoint_asset
+from flowmate_airflow.webhooks.endpoints import Endpoint
+
+MAX_MESSAGES = 1000
+"""How many messages may wait for their events in one task."""
+MAX_TRIGGER_BYTES = 256 * 1024
+"""Bytes of messages that the trigger compares events with; where they are more, each event wakes the task."""
+
+
+class WebhookSensor(BaseSensorOperator):
+    """Hand on the events that others posted to an endpoint, as messages; wait for them where there are none yet.
+
+    It takes events for its run alone: no other run gets them, and a try that is repeated gets the same again. While it
+    waits it is deferred, and takes no worker.
+
+    Without `match` it takes what waits, the oldest first. With `match` it waits for one event for each message of its
+    input, such as the call-back for each payment.
+
+    :param webhook: the endpoint; the sensor makes it known to the receiver
+    :param starts_run: whether the DAG is scheduled on the endpoint's asset. Then the task does not wait, but is skipped
+        when there is no event, and the events are done when the run is: those of a run that failed go to another one
+    :param batch: how many events it takes at most
+    :param ordered: whether events about the same thing (the endpoint's `order_by`) must not be in two runs at once
+    :param match: JSONata over `{event, message}`
+    :param inputs: the task ids whose messages wait for an event each
+    :param when: JSONata; messages for which it is not true are left out
+    :param source: the step's YAML, to be shown
+    :param timeout: how long it waits; then it fails
+    """
+
+    template_fields: Sequence[str] = ("source",)
+    ui_color = "#e8f5e9"
+
+    def __init__(
+        self,
+        *,
+        webhook: Endpoint,
+        starts_run: bool = False,
+        batch: int = 1000,
+        ordered: bool = False,
+        match: str | None = None,
+        inputs: Sequence[str] = (),
+        when: str | None = None,
+        source: str = "",
+        timeout: timedelta | float = timedelta(days=1),
+        **kwargs: Any,
+    ) -> None:
+        if (match is None) != (not inputs):
+            raise ValueError("`match` compares events with the messages of `inputs`: give both, or none")
+        if not starts_run:
+            # The receiver knows the endpoints that Airflow has as assets. Nothing is started by this one.
+            kwargs["inlets"] = [*kwargs.get("inlets", ()), endpoint_asset(webhook)]
+        super().__init__(timeout=timeout, **kwargs)
+        self.webhook = webhook.name
+        self.starts_run = starts_run
+        self.batch = batch
+        self.ordered = ordered
+        self.match = match
+        self.inputs = list(inputs)
+        self.when = when
+        self.source = source
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Leave the fields as they are: they are shown, not rendered."""
+
+    def execute(self, context: Any) -> BatchValue:
+        """Hand on the events that are there, or wait for them."""
+        until = datetime.now(timezone.utc) + timedelta(seconds=self.timeout)
+        return self._take(context, until=until, after=0)
+
+    def resume(self, context: Any, until: str, event: dict[str, Any]) -> BatchValue:
+        """Go on when the trigger has seen an event, or the time is over."""
+        late = bool(event.get("late"))
+        return self._take(context, until=datetime.fromisoformat(until), after=int(event["last"]), late=late)
+
+    def _take(self, context: Any, *, until: datetime, after: int, late: bool = False) -> BatchValue:
+        writer = batch_writer(context)
+        with airflow_failures(writer):
+            empty = empty_in_replay(context, self.inputs)
+            if empty is not None:
+                return empty
+            if self.match is None:
+                left, seen = self._all(context, writer), after
+            else:
+                left, seen = self._matching(context, self.match, writer)
+            if left is None:
+                return writer.finish()
+            writer.abort()
+        if self.starts_run:
+            raise AirflowSkipException("no events wait: the run has nothing to do")
+        if late or datetime.now(timezone.utc) >= until:
+            raise AirflowFailException(f"{self._what(left)} at the endpoint {self.webhook} in time")
+        self._defer(left, max(seen, after), until)
+
+    def _what(self, left: Sequence[Message]) -> str:
+        return f"no event came for {len(left):,} messages" if self.match is not None else "no event came"
+
+    def _all(self, context: Any, writer: BatchWriter) -> list[Message] | None:
+        """Write all that waits; return an empty list when there is nothing."""
+        store, owner = open_store(), self._owner(context)
+        taken = claim(store, owner, self.webhook, tenant_of(context), limit=self.batch, ordered=self.ordered)
+        if not taken:
+            return []
+        for message in claimed_messages(store, owner):
+            writer.write(message)
+        self.log.info("%s events of %s", f"{writer.count:,}", self.webhook)
+        if not self.starts_run:
+            settle(store, owner, ok=True)
+        return None
+
+    def _matching(self, context: Any, match: str, writer: BatchWriter) -> tuple[list[Message] | None, int]:
+        """Write the events of all messages; return the messages that have none yet, and the last event seen."""
+        store, owner, messages = open_store(), self._owner(context), self._messages(context)
+        found = find_events(store, owner, self.webhook, tenant_of(context), match, messages)
+        self.log.info("%s of %s messages have their event", f"{len(found.pairs):,}", f"{len(messages):,}")
+        if found.left:
+            return found.left, found.last
+        for message, event in found.pairs:
+            writer.write(answered(message, event, self.inputs[0]))
+        settle(store, owner, ok=True)
+        return None, found.last
+
+    def _messages(self, context: Any) -> list[Message]:
+        lines = step_input(context, self.inputs, self.when).read()
+        messages: list[Message] = []
+        for line in lines:
+            messages.append(orjson.loads(line))
+            if len(messages) > MAX_MESSAGES:
+                raise AirflowFailException(f"more than {MAX_MESSAGES:,} messages wait for an event; cut them before")
+        return messages
+
+    def _owner(self, context: Any) -> Owner:
+        task_instance = context["ti"]
+        index = task_instance.map_index
+        task = task_instance.task_id if index < 0 else f"{task_instance.task_id}[{index}]"
+        return Owner(task_instance.dag_id, task_instance.run_id, task)
+
+    def _defer(self, left: Sequence[Message], after: int, until: datetime) -> NoReturn:
+        fits = self.match is not None and len(orjson.dumps(left)) <= MAX_TRIGGER_BYTES
+        self.defer(
+            trigger=WebhookTrigger(
+                endpoint=self.webhook,
+                after=after,
+                until=until.isoformat(),
+                match=self.match if fits else None,
+                messages=left if fits else None,
+            ),
+            method_name="resume",
+            kwargs={"until": until.isoformat()},
+        )

@@ -1,0 +1,205 @@
+"""The triggers of webhooks: one that starts runs when events wait, one that wakes a task that waits for an event."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from airflow.sdk import Asset, AssetWatcher
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
+
+from flowmate_airflow.steps.errors import StepError
+from flowmate_airflow.store.claims import Waiting
+from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.triggers.looking import POLL, Seen, looking
+from flowmate_airflow.triggers.matching import find_match
+from flowmate_airflow.triggers.settling import settle_runs
+from flowmate_airflow.webhooks.endpoints import EXTRA, Endpoint
+
+log = logging.getLogger(__name__)
+
+AGAIN = 30.0
+"""Seconds after which a run is asked for again when events still wait; doubled each time."""
+LONGEST_AGAIN = 600.0
+SETTLE = 2.0
+"""Seconds between two looks at what became of the runs that took events."""
+LATEST = 10
+"""However often new events come, a flow that waits for quiet starts after so many times as long."""
+
+
+def webhook_asset(endpoint: Endpoint, *, debounce: float = 0, attempts: int = 3) -> Asset:
+    """Return the asset that stands for an endpoint: a DAG that has it as its schedule runs when events wait there.
+
+    :param debounce: seconds that it must have been quiet
+    :param attempts: how many runs may fail with an event before it is left as `failed`
+    """
+    trigger = WebhookEventTrigger(endpoint=endpoint.name, debounce=debounce, attempts=attempts)
+    return endpoint_asset(endpoint, [AssetWatcher(name=f"{endpoint.asset_name} watcher", trigger=trigger)])
+
+
+def endpoint_asset(endpoint: Endpoint, watchers: list[AssetWatcher] | None = None) -> Asset:
+    """Return the asset that makes an endpoint known to the receiver.
+
+    :param watchers: what looks for its events
+    """
+    return Asset(
+        name=endpoint.asset_name,
+        uri=endpoint.uri,
+        group="webhook",
+        extra={EXTRA: endpoint.as_json()},
+        watchers=watchers or [],
+    )
+
+
+class WebhookEventTrigger(BaseEventTrigger):
+    """Fires when events wait at an endpoint, so that Airflow starts a run of what is scheduled on its asset.
+
+    It also settles the events of runs that have ended: delivered, or released for another run. All of them share one
+    look into the store.
+
+    :param endpoint: its name
+    :param debounce: seconds that it must have been quiet
+    :param attempts: how many runs may fail with an event
+    """
+
+    def __init__(self, *, endpoint: str, debounce: float = 0, attempts: int = 3) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.endpoint = endpoint
+        self.debounce = debounce
+        self.attempts = attempts
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """See :meth:`BaseTrigger.serialize`."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {"endpoint": self.endpoint, "debounce": self.debounce, "attempts": self.attempts},
+        )
+
+    def shared_stream_key(self) -> Hashable | None:
+        """One stream for all endpoints."""
+        return ("flowmate", "webhooks")
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Any]:
+        """Yield what waits at all endpoints, when there is something, and once in a while when there is not."""
+        quiet_since = 0.0
+        while True:
+            seen = await looking.waiting()
+            if seen or time.monotonic() - quiet_since >= SETTLE:
+                quiet_since = time.monotonic()
+                yield seen
+            await asyncio.sleep(POLL)
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
+        """Yield an event when a run should start."""
+        asking, settled = Asking(self.debounce), 0.0
+        async for seen in shared_stream:
+            if time.monotonic() - settled >= SETTLE:
+                await settle_runs(self.endpoint, self.attempts)
+                settled = time.monotonic()
+            mine = seen.get(self.endpoint)
+            if asking.should_ask(mine, datetime.now(timezone.utc), time.monotonic()):
+                count = mine.count if mine is not None else 0
+                yield TriggerEvent({"endpoint": self.endpoint, "waiting": count})  # type: ignore[no-untyped-call]
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Do the same without other triggers to share with."""
+        async for event in self.filter_shared_stream(self.open_shared_stream({})):
+            yield event
+
+
+@dataclass(slots=True)
+class Asking:
+    """Decides when to ask for a run: once for what waits, and again when it goes on waiting.
+
+    A burst asks once: a run takes all that wait when it starts, and what comes later has another first one.
+    """
+
+    debounce: float
+    first: int | None = None
+    next_at: float = 0.0
+    pause: float = AGAIN
+
+    def should_ask(self, waiting: Waiting | None, now: datetime, tick: float) -> bool:
+        """Whether a run is to be asked for.
+
+        :param tick: seconds of a clock that never goes back
+        """
+        if waiting is None:
+            self.first = None
+            return False
+        if waiting.first_id == self.first and tick < self.next_at:
+            return False
+        if not self._is_quiet(waiting, now):
+            return False
+        self.pause = AGAIN if waiting.first_id != self.first else min(self.pause * 2, LONGEST_AGAIN)
+        self.first, self.next_at = waiting.first_id, tick + self.pause
+        return True
+
+    def _is_quiet(self, waiting: Waiting, now: datetime) -> bool:
+        if not self.debounce:
+            return True
+        quiet, long = (now - waiting.last_at).total_seconds(), (now - waiting.first_at).total_seconds()
+        return quiet >= self.debounce or long >= LATEST * self.debounce
+
+
+class WebhookTrigger(BaseTrigger):
+    """Wakes a deferred task when an event came to an endpoint that may be the one it waits for.
+
+    Its events are `{"last": number of the last delivery that was looked at}`, with `"late": true` when the time is
+    over.
+
+    :param endpoint: its name
+    :param after: the number of the last delivery that the task knows
+    :param until: when the time is over, in ISO 8601
+    :param match: JSONata over `{event, message}`
+    :param messages: those that wait; None: any event wakes the task
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        after: int,
+        until: str,
+        match: str | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.endpoint = endpoint
+        self.after = after
+        self.until = until
+        self.match = match
+        self.messages = None if messages is None else list(messages)
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """See :meth:`BaseTrigger.serialize`."""
+        names = ("endpoint", "after", "until", "match", "messages")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event."""
+        after, until = self.after, datetime.fromisoformat(self.until)
+        again = time.monotonic() + AGAIN
+        while datetime.now(timezone.utc) < until:
+            if time.monotonic() >= again:
+                # Of two receivers the one with the lower numbers may be the last to commit.
+                after, again = 0, time.monotonic() + AGAIN
+            seen: Seen = await looking.waiting()
+            mine = seen.get(self.endpoint)
+            if mine is not None and mine.last_id > after:
+                try:
+                    found, after = await asyncio.to_thread(find_match, self.endpoint, after, self.match, self.messages)
+                except (StepError, StoreError) as error:
+                    log.warning("%s: %s", self.endpoint, error)
+                    found = isinstance(error, StepError)  # the task says it again, where people look
+                if found:
+                    yield TriggerEvent({"last": after})  # type: ignore[no-untyped-call]
+                    return
+            await asyncio.sleep(POLL)
+        yield TriggerEvent({"last": after, "late": True})  # type: ignore[no-untyped-call]
