@@ -35,7 +35,9 @@ def played(component: Component, asked: Request) -> tuple[Ran, list[Event]]:
     assert arguments[0] == "runner.js"
     ran = run_runner(component.folder, *arguments[1:], stdin=b"".join(conversation.feed(())).decode())
     lines = [json.dumps(event, separators=(",", ":")).encode() for event in ran.events]
-    events = [event for line in lines for event in conversation.take(line) if not isinstance(event, LogEvent)]
+    events: list[Event] = [
+        event for line in lines for event in conversation.take(line) if not isinstance(event, LogEvent)
+    ]
     return ran, events
 
 
