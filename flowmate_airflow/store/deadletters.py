@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from flowmate_airflow.store.sql import groups, now, upsert
+from flowmate_airflow.store.sql import groups, now, sized_groups, upsert
 from flowmate_airflow.store.store import Store
 from flowmate_airflow.store.values import MIB, digest, pack, unpack
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 WAITING, REPLAYING = "waiting", "replaying"
 MAX_MESSAGE = 64 * MIB
 MAX_ERROR = 16 * 1024
-_GROUP_BYTES = 4 * MIB
 _INDEXED = 10_000
 
 
@@ -85,7 +85,7 @@ def keep(store: Store, letters: Iterable[DeadLetter]) -> int:
     """
     table = store.tables.dead_letters
     count = 0
-    for rows in _sized_groups(_new_row(letter) for letter in letters):
+    for rows in sized_groups(map(_new_row, letters), itemgetter("size")):
         count += len(rows)
         unique = {row["digest"]: row for row in rows}
         with store.write() as connection:
@@ -126,7 +126,7 @@ def find(
     wanted = Wanted(flow, step, tenant, run_id, status, claimed_by)
     table = store.tables.dead_letters
     left = limit
-    for group in _sized_groups(_index(store, wanted, ids)):
+    for group in sized_groups(_index(store, wanted, ids), itemgetter("size")):
         if left is not None:
             group = group[:left]
             left -= len(group)
@@ -218,20 +218,6 @@ def _index(store: Store, wanted: Wanted, ids: Iterable[int] | None) -> Iterator[
         if len(found) < _INDEXED:
             return
         last = found[-1].id
-
-
-def _sized_groups(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Yield rows in lists that are bounded by number and by the bytes of their messages."""
-    group: list[dict[str, Any]] = []
-    size = 0
-    for row in rows:
-        group.append(row)
-        size += row["size"]
-        if len(group) >= 500 or size >= _GROUP_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
 
 
 def _new_row(letter: DeadLetter) -> dict[str, Any]:

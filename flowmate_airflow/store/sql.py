@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 GROUP = 500
 """How many rows, or values of a condition, one statement takes."""
+GROUP_BYTES = 4 * 1024 * 1024
+"""How much of people's data is read or written at a time."""
 
 
 def now() -> datetime:
@@ -24,6 +26,20 @@ def groups(items: Iterable[T], size: int = GROUP) -> Iterator[list[T]]:
     """Yield items in lists of a size; the last may be shorter."""
     iterator = iter(items)
     while group := list(islice(iterator, size)):
+        yield group
+
+
+def sized_groups(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yield items in lists that are bounded by number and by the bytes that the items stand for."""
+    group: list[T] = []
+    size = 0
+    for item in items:
+        group.append(item)
+        size += size_of(item)
+        if len(group) >= GROUP or size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
         yield group
 
 

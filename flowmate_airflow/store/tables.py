@@ -141,12 +141,12 @@ deliveries = Table(
     Index("ix_flowmate_deliveries_place", "endpoint", "tenant", "status", "id"),
     _some_rows(
         "ix_flowmate_deliveries_open",
-        *("status", "endpoint", "tenant", "id", "available_at", "received_at"),
+        *("status", "endpoint", "tenant", "id", "available_at", "received_at", "order_key"),
         where="finished_at IS NULL",
     ),
     _some_rows(
         "ix_flowmate_deliveries_order",
-        *("endpoint", "tenant", "order_key", "id"),
+        *("endpoint", "tenant", "order_key", "id", "status", "available_at"),
         where="finished_at IS NULL AND order_key IS NOT NULL",
     ),
     _some_rows("ix_flowmate_deliveries_run", "claim_flow", "claim_run", where="claim_run IS NOT NULL"),

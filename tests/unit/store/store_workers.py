@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
-from flowmate_airflow.store import deadletters, endpoints, links, replays, states
+from flowmate_airflow.store import claims, deadletters, deliveries, endpoints, links, replays, states
+from flowmate_airflow.store.claims import Owner
 from flowmate_airflow.store.deadletters import DeadLetter
+from flowmate_airflow.store.deliveries import NewDelivery
 from flowmate_airflow.store.links import LinkScope
 from flowmate_airflow.store.states import Place
 from flowmate_airflow.store.store import open_store
@@ -78,3 +82,33 @@ def keep_and_link(url: str, name: str) -> str:
 
 def token_of(url: str, endpoint: str) -> str:
     return endpoints.token_of(open_store(url), endpoint)
+
+
+def claim_deliveries(url: str, run_id: str, limit: int, ordered: bool, times: int) -> list[int]:
+    """Return what some runs took, one after the other."""
+    store = open_store(url)
+    taken: list[int] = []
+    for number in range(times):
+        owner = Owner("orders", f"{run_id}.{number}")
+        taken += claims.claim(store, owner, "orders", limit=limit, ordered=ordered)
+    return taken
+
+
+def claim_and_settle(url: str, run_id: str, times: int) -> list[tuple[int, str]]:
+    """Return which deliveries a process dealt with, one run after the other, a third of which fail."""
+    store = open_store(url)
+    done: list[tuple[int, str]] = []
+    for number in range(times):
+        owner = Owner("orders", f"{run_id}.{number}")
+        for number_of in claims.claim(store, owner, "orders", limit=7, ordered=True):
+            done.append((number_of, owner.run_id))
+        claims.settle(store, owner, ok=number % 3 > 0, max_attempts=100, delay=timedelta(0))
+    return done
+
+
+def deliver(url: str, names: Sequence[str]) -> list[bool]:
+    """Return which of some deliveries were new, each pair of them given in one group."""
+    store = open_store(url)
+    new = [NewDelivery("orders", hashlib.sha256(name.encode()).digest(), b"{}") for name in names]
+    pairs = [deliveries.insert(store, new[at : at + 2]) for at in range(0, len(new), 2)]
+    return [stored.is_duplicate for pair in pairs for stored in pair]

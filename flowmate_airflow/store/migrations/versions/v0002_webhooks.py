@@ -51,9 +51,14 @@ def _deliveries() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_flowmate_deliveries_place", "flowmate_deliveries", ["endpoint", "tenant", "status", "id"])
-    _some_rows("open", "status", "endpoint", "tenant", "id", "available_at", "received_at", where="finished_at IS NULL")
-    order = "finished_at IS NULL AND order_key IS NOT NULL"
-    _some_rows("order", "endpoint", "tenant", "order_key", "id", where=order)
+    _some_rows(
+        *("open", "status", "endpoint", "tenant", "id", "available_at", "received_at", "order_key"),
+        where="finished_at IS NULL",
+    )
+    _some_rows(
+        *("order", "endpoint", "tenant", "order_key", "id", "status", "available_at"),
+        where="finished_at IS NULL AND order_key IS NOT NULL",
+    )
     _some_rows("run", "claim_flow", "claim_run", where="claim_run IS NOT NULL")
     _some_rows("kept", "endpoint", "finished_at", where="finished_at IS NOT NULL AND payload IS NOT NULL")
 
