@@ -124,8 +124,18 @@ def test_who_asks_again_gets_what_it_had_and_nothing_else(store: Store) -> None:
     assert claim(store, limit=1) == [a]
     keep(store, "c")
     assert claim(store) == [a]
-    assert claim(store, ids=[b]) == [a]
     assert claim(store, Owner("orders", "run1", "other"), limit=1) == [b]
+
+
+def test_who_asks_for_some_gets_them_beside_what_it_had(store: Store) -> None:
+    a, b, c = keep(store, "a", "b", "c")
+    assert claim(store, ids=[b]) == [b]
+    assert claim(store, ids=[c, b]) == [c]
+    assert claim(store, TWO) == [a]
+    assert claim(store, ids=[a]) == []
+    claims.settle(store, ONE, ok=True)
+    assert claim(store, limit=0) == [b, c]
+    assert [each.id for each, _ in claims.read_claimed(store, ONE)] == [b, c]
 
 
 @pytest.mark.parametrize("ok", [True, False])
@@ -348,6 +358,8 @@ def test_owners_are_those_that_have_something(store: Store) -> None:
     claim(store, limit=1)
     claim(store, TWO, limit=1)
     assert claims.owners(store) == [ONE, TWO]
-    assert claims.owners(store, timedelta(hours=1)) == []
+    assert claims.owners(store, older_than=timedelta(hours=1)) == []
+    assert claims.owners(store, "orders") == [ONE, TWO]
+    assert claims.owners(store, "bills") == []
     claims.settle(store, ONE, ok=True)
     assert claims.owners(store) == [TWO]
