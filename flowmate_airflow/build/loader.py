@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowmate_airflow.build.graph import build_graph
+from flowmate_airflow.build.system import system_dags
 from flowmate_airflow.catalog.catalog import Catalog, configured_catalog
 from flowmate_airflow.flows.errors import FlowFileError, Problem
 from flowmate_airflow.flows.folder import find_yaml_files
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def load_flows(loader_file: str) -> dict[str, DAG]:
-    """Return the DAG of every flow below the loader's folder, by dag_id.
+    """Return the DAG of every flow below the loader's folder, and FlowMate's own, by dag_id.
 
     A broken flow becomes an import error of its own file. When Airflow starts one task, only that task's flow is
     read and built.
@@ -38,9 +39,10 @@ def load_flows(loader_file: str) -> dict[str, DAG]:
     files = find_yaml_files(folder, syntax=ignore_syntax())
     catalog = configured_catalog()
     wanted = get_parsing_context().dag_id
+    own = system_dags(wanted)
     if wanted is not None:
-        return _load_one(wanted, files, catalog)
-    dags = _load_all(folder, files, catalog)
+        return own or _load_one(wanted, files, catalog)
+    dags = {**_load_all(folder, files, catalog), **own}
     log.info("FlowMate read %d flows below %s in %.2f seconds", len(dags), folder, time.monotonic() - started)
     return dags
 

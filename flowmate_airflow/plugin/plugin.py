@@ -7,10 +7,24 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 from flowmate_airflow.plugin.app import make_app
+from flowmate_airflow.settings import setting
+
+
+def _listeners() -> list[Any]:
+    """Return the listener that tells other applications about runs, if any is told.
+
+    Where there is a listener, whosoever, Airflow refuses DAGs with tasks that end in the triggerer.
+    """
+    if not setting("outgoing").strip():
+        return []
+    from flowmate_airflow.outgoing import listener
+
+    return [listener]
 
 
 class FlowMatePlugin(AirflowPlugin):
-    """FlowMate in Airflow's API server: the flows' JSON Schema at `/flowmate/schema/flow.json`."""
+    """FlowMate in Airflow's API server, and its listener."""
 
     name = "flowmate"
     fastapi_apps: list[Any] = [{"name": "FlowMate", "url_prefix": "/flowmate", "app": make_app()}]  # noqa: RUF012 - as AirflowPlugin declares it
+    listeners: list[Any] = _listeners()

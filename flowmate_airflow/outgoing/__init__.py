@@ -1,0 +1,1 @@
+"""What FlowMate tells other applications by webhooks: what becomes of runs, links and discoveries."""
