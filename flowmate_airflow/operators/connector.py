@@ -205,7 +205,7 @@ class ConnectorOperator(DockerOperator):
             id_prefix=message_id_prefix(context),
         )
         name = runtime_name()
-        place = Place(self._runtime(name), name, self._task_labels(context, run), self.image)
+        place = Place(self.make_runtime(name), name, self._task_labels(context, run), self.image)
         self.log.info("Running %s %s (%s)", self.use, self.manifest.version, self.image)
         return Session(
             call,
@@ -220,6 +220,23 @@ class ConnectorOperator(DockerOperator):
                 reply=lambda reply: answer_caller(context, reply),
             ),
         )
+
+    def make_runtime(self, name: RuntimeName) -> Runtime:
+        """Return where the connector runs.
+
+        :raises TransientFailure: there is no engine just now
+        """
+        log = logging.getLogger("airflow.task")
+        if name == "process":
+            return process_runtime(log)
+        try:
+            client = self.cli
+        except Exception as error:
+            raise TransientFailure(
+                f"step `{self.task_id}`: no container engine answers at {self.docker_url} ({error}). Start it, say "
+                "where it is (DOCKER_HOST), or set `[flowmate] runtime = process` on a machine without one"
+            ) from None
+        return container_runtime(self, client, log)
 
     @property
     def _takes_messages(self) -> bool:
@@ -265,19 +282,6 @@ class ConnectorOperator(DockerOperator):
 
     def _log_line(self, level: int, text: str) -> None:
         self.log.log(level, "%s", text)
-
-    def _runtime(self, name: RuntimeName) -> Runtime:
-        log = logging.getLogger("airflow.task")
-        if name == "process":
-            return process_runtime(log)
-        try:
-            client = self.cli
-        except Exception as error:
-            raise TransientFailure(
-                f"step `{self.task_id}`: no container engine answers at {self.docker_url} ({error}). Start it, say "
-                "where it is (DOCKER_HOST), or set `[flowmate] runtime = process` on a machine without one"
-            ) from None
-        return container_runtime(self, client, log)
 
     def _account(self) -> Account | None:
         if self.connection is None:

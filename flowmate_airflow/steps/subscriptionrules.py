@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -79,6 +81,11 @@ class Wanted:
             events=self.events,
             secret=None if self.secret else self.new_secret(),
         )
+
+
+def new_secret() -> str:
+    """Return a secret that events may be signed with, written as Standard Webhooks writes them."""
+    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
 
 
 def wait_after(attempts: int, error: StepError | None) -> timedelta:

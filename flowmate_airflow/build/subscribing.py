@@ -1,0 +1,128 @@
+"""Which flows have their address registered with the other system, and what is asked of their connector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from flowmate_airflow.build.endpoints import flow_endpoint
+from flowmate_airflow.catalog.catalog import Catalog
+from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.flows.load import LoadedFlow
+from flowmate_airflow.flows.models import UseStep
+from flowmate_airflow.flows.webhookchecks import taken_events
+from flowmate_airflow.settings import SettingError
+from flowmate_airflow.steps.errors import ConfigFailure
+from flowmate_airflow.steps.subscriptionrules import Wanted, new_secret
+from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.webhooks.addresses import hook_url, public_url
+from flowmate_airflow.webhooks.endpoints import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A flow whose trigger registers its address."""
+
+    loaded: LoadedFlow
+    step: UseStep
+    manifest: Manifest
+    endpoint: Endpoint
+
+    @property
+    def flow_id(self) -> str:
+        """The flow's id."""
+        return self.loaded.flow_id
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The flow's params as they are by default: there is no run whose own they could be."""
+        return {name: schema.get("default") for name, schema in self.loaded.flow.params.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What has to be asked for what a flow wants.
+
+    :param render: renders a step's `with`, with the flow's params
+    :param secret: returns the secret of a Connection
+    :param token: returns the token of an endpoint's address
+    """
+
+    render: Callable[[UseStep, dict[str, Any]], dict[str, Any]]
+    secret: Callable[[str], str]
+    token: Callable[[str], str]
+
+
+def subscriber_of(loaded: LoadedFlow, catalog: Catalog) -> Subscriber | None:
+    """Return what a flow registers; None when it registers nothing."""
+    taken = taken_events(loaded.flow, catalog)
+    endpoint = flow_endpoint(loaded, catalog)
+    if taken is None or endpoint is None or not taken[1].subscribes:
+        return None
+    manifest = catalog.get(taken[0].connector)
+    return Subscriber(loaded, taken[0], manifest, endpoint) if isinstance(manifest, Manifest) else None
+
+
+def wanted_of(subscriber: Subscriber, asked: Asked) -> Wanted:
+    """Return the subscription that a flow wants, which names the problem where it cannot have one.
+
+    :raises StoreError: the store does not answer
+    """
+    step, endpoint = subscriber.step, subscriber.endpoint
+    try:
+        url = hook_url(endpoint.name, _token(endpoint, asked), checked_public_url())
+        config = asked.render(step, subscriber.params)
+        secret = asked.secret(endpoint.connection) if endpoint.connection is not None else None
+    except (ConfigFailure, SettingError, StoreError) as error:
+        if isinstance(error, StoreError) and error.transient:
+            raise
+        return Wanted(subscriber.flow_id, step.id, endpoint.name, step.use, problem=str(error))
+    return Wanted(
+        subscriber.flow_id,
+        step.id,
+        endpoint.name,
+        f"{step.connector}/{step.function}",
+        version=f"{subscriber.manifest.version} {subscriber.manifest.image}",
+        url=url,
+        connection=step.connection,
+        config=config,
+        events={"scheme": endpoint.scheme, "options": dict(endpoint.options)},
+        secret=secret,
+        new_secret=new_secret,
+    )
+
+
+def checked_public_url() -> str:
+    """Return the address at which others reach this Airflow, one that a provider may be told.
+
+    :raises SettingError: there is none, or what is sent to it could be read on its way
+    """
+    base = public_url()
+    parts = urlsplit(base)
+    if parts.scheme == "https" or _is_loopback(parts.hostname or ""):
+        return base
+    raise SettingError(
+        f"the address that others would send to is {base}, which is not encrypted; "
+        "set [flowmate] public_url to one with https, such as https://hooks.example.com"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _token(endpoint: Endpoint, asked: Asked) -> str | None:
+    # Schemes take a while to import, which only those flows wait for that need them.
+    from flowmate_airflow.webhooks.schemes import scheme_named
+
+    try:
+        scheme = scheme_named(endpoint.scheme, endpoint.options)
+    except ValueError as error:
+        raise ConfigFailure(str(error)) from None
+    return asked.token(endpoint.name) if scheme.needs_url_token else None
