@@ -112,7 +112,8 @@ def claim(
     """Take deliveries for a run, the oldest first, and return their ids in order; nobody else gets them.
 
     What the run took in an earlier try it gets again and nothing else, also when it was finished since: then it was
-    cleared. With `ids` it takes these beside what it has, and only what is new is returned. An empty list: there is nothing to take now.
+    cleared. With `ids` it takes these beside what it has, and only what is new is returned. An empty list: there is
+    nothing to take now.
 
     :param limit: at most so many, and never more than :data:`MAX_CLAIM`
     :param max_bytes: at most so much JSON, but one delivery at least

@@ -29,6 +29,7 @@ from flowmate_airflow.store.deliveryrows import (
 )
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.payloads import opened, removed, seal
+from flowmate_airflow.store.purges import purge
 from flowmate_airflow.store.sql import GROUP, now
 from flowmate_airflow.store.store import Store
 
@@ -52,6 +53,7 @@ __all__ = [
     "get",
     "insert",
     "payload_of",
+    "purge",
     "reject",
     "replay",
 ]

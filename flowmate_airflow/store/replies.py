@@ -37,12 +37,11 @@ def put_reply(store: Store, delivery: int, status: int, content_type: str, body:
         raise StoreError(
             f"the answer to the delivery {delivery} is too large: {len(body):,} bytes; {MAX_REPLY:,} are allowed"
         )
-    table = store.tables.replies
     row = {"delivery": delivery, "status": status, "content_type": content_type, "body": body, "replied_at": now()}
+    if store.is_due("replies", KEEP.total_seconds()):
+        forget_old(store)
     with store.write() as connection:
-        if store.is_due("replies", KEEP.total_seconds() / 4):
-            connection.execute(table.delete().where(table.c.replied_at < now() - KEEP))
-        upsert(connection, table, [row], ["delivery"])
+        upsert(connection, store.tables.replies, [row], ["delivery"])
 
 
 def get_replies(store: Store, ids: Iterable[int]) -> dict[int, Reply]:
@@ -58,3 +57,13 @@ def get_replies(store: Store, ids: Iterable[int]) -> dict[int, Reply]:
             for row in connection.execute(query):
                 found[row.delivery] = Reply(row.status, row.content_type, bytes(row.body))
     return found
+
+
+def forget_old(store: Store) -> None:
+    """Remove the answers that nobody waits for any more.
+
+    :raises StoreError: the store cannot be written
+    """
+    table = store.tables.replies
+    with store.write() as connection:
+        connection.execute(table.delete().where(table.c.replied_at < now() - KEEP))
