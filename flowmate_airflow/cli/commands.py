@@ -5,6 +5,7 @@ from __future__ import annotations
 from flowmate_airflow.cli.connectorcommands import ADD, BUILD, CHECK
 from flowmate_airflow.cli.declarations import FORMAT, Argument, Command, Entry, Group
 from flowmate_airflow.cli.storecommands import DEAD_LETTERS, STATE
+from flowmate_airflow.cli.webhookcommands import WEBHOOKS
 
 __all__ = ["COMMANDS", "Argument", "Command", "Entry", "Group"]
 
@@ -182,6 +183,7 @@ COMMANDS: tuple[Entry, ...] = (
     ),
     STATE,
     DEAD_LETTERS,
+    WEBHOOKS,
     Command(
         "schema",
         "Print the JSON Schema of flow files, for editors",

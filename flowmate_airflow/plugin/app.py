@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -9,11 +11,21 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from flowmate_airflow.flows.schema import flow_schema
+from flowmate_airflow.webhooks.mount import Mounted
 
 
 def make_app() -> FastAPI:
     """Return the app. Airflow mounts it without authentication, so each route says who may use it."""
-    app = FastAPI(title="FlowMate", openapi_url=None)
+    hooks = Mounted()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await hooks.close()
+
+    app = FastAPI(title="FlowMate", openapi_url=None, lifespan=lifespan)
+    # Whoever posts here proves by each request who it is.
+    app.mount("/hooks", hooks)
 
     @app.get("/schema/flow.json")
     def schema() -> JSONResponse:

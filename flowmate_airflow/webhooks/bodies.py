@@ -47,21 +47,16 @@ def query_of(query: str) -> dict[str, Any]:
     return fields(query.encode("latin-1", "replace"), "the query") if query else {}
 
 
-def decode(
-    method: str, content_type: str | None, body: bytes, query: Mapping[str, Any], *, untyped: bool = False
-) -> Body:
+def decode(method: str, content_type: str | None, body: bytes, query: Mapping[str, Any]) -> Body:
     """Return what a request's body means.
 
     :param query: the data of a request that has no body for it
-    :param untyped: whether its provider is known to send no content type
     :raises BodyError: it has a content type that is not known or none, or is not what its content type says
     """
     if not body:
         return as_body(dict(query) if method in _BODILESS else {})
     if not content_type:
-        if not untyped:
-            raise BodyError("send the body with a Content-Type", 415)
-        return _text_or_json(_utf8(body))
+        raise BodyError("send the body with a Content-Type", 415)
     name, charset = media_type(content_type)
     if charset not in _CHARSETS:
         raise BodyError("send the body in UTF-8", 415)

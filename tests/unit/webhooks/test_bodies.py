@@ -17,8 +17,8 @@ BOUNDARY = "xx--boundary"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 
 
-def data_of(content_type: str | None, body: bytes, **more: Any) -> Any:
-    found = decode("POST", content_type, body, {}, **more)
+def data_of(content_type: str | None, body: bytes) -> Any:
+    found = decode("POST", content_type, body, {})
     assert json.loads(found.text) == found.data == orjson.loads(found.text)
     return found.data
 
@@ -182,11 +182,6 @@ def test_an_unknown_content_type_is_refused(content_type: str | None) -> None:
     assert refused(content_type, b"{}")[0] == 415
 
 
-def test_a_provider_known_for_it_may_send_no_content_type() -> None:
-    assert data_of(None, b'{"a": 1}', untyped=True) == {"a": 1}
-    assert data_of("", b"text", untyped=True) == {"text": "text"}
-
-
 def test_the_query_is_the_data_of_a_request_without_body() -> None:
     query = query_of("a=1&b=x%20y&a=2")
     assert decode("GET", None, b"", query).data == {"a": ["1", "2"], "b": "x y"}
@@ -241,9 +236,9 @@ def test_xml_nested_too_deep_is_refused() -> None:
     assert refused("text/xml", b"<a>" * 20_000 + b"</a>" * 20_000)[0] == 400
 
 
-@given(st.binary(max_size=200), st.text(max_size=60), st.booleans())
-def test_whatever_comes_is_read_or_refused(body: bytes, content_type: str, untyped: bool) -> None:
-    _read_or_refuse(content_type, body, untyped)
+@given(st.binary(max_size=200), st.text(max_size=60))
+def test_whatever_comes_is_read_or_refused(body: bytes, content_type: str) -> None:
+    _read_or_refuse(content_type, body)
 
 
 KINDS = ["application/json", FORM, MULTIPART, "text/xml", "text/plain", f"{MULTIPART}; charset=utf-8"]
@@ -263,7 +258,7 @@ PIECES += [
 
 @given(st.sampled_from(KINDS), st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join))
 def test_whatever_looks_like_a_body_is_read_or_refused(content_type: str, body: bytes) -> None:
-    _read_or_refuse(content_type, body, False)
+    _read_or_refuse(content_type, body)
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner), max_leaves=9))
@@ -277,11 +272,11 @@ def test_json_that_others_write_is_read(value: Any) -> None:
     assert json.loads(found.text) == json.loads(text)
 
 
-def _read_or_refuse(content_type: str, body: bytes, untyped: bool) -> None:
+def _read_or_refuse(content_type: str, body: bytes) -> None:
     found: Body | None = None
     status = 0
     try:
-        found = decode("POST", content_type, body, {}, untyped=untyped)
+        found = decode("POST", content_type, body, {})
     except BodyError as error:
         status = error.status
     assert status in (400, 415) if found is None else orjson.loads(found.text) == found.data

@@ -1,0 +1,46 @@
+"""The store, as the receiver uses it. It is opened when it is first needed, and again after it could not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from flowmate_airflow.store import deliveries, endpoints, replies
+from flowmate_airflow.store.payloads import spill_to
+
+if TYPE_CHECKING:
+    from flowmate_airflow.store.deliveries import NewDelivery, Stored
+    from flowmate_airflow.store.replies import Reply
+    from flowmate_airflow.store.store import Store
+
+
+class Inbox:
+    """Where deliveries are kept. All methods wait for the database, and raise StoreError.
+
+    :param open_store: returns the store
+    :param files: where large payloads are kept, `[flowmate] batch_url`
+    """
+
+    def __init__(self, open_store: Callable[[], Store], files: str) -> None:
+        self._open = open_store
+        self._spill = spill_to(files)
+
+    def insert(self, new: Sequence[NewDelivery]) -> list[Stored]:
+        """Keep deliveries, all in one transaction."""
+        return deliveries.insert(self._open(), new, self._spill)
+
+    def reject(self, endpoint: str, reason: str) -> None:
+        """Note a request that was refused."""
+        deliveries.reject(self._open(), endpoint, reason)
+
+    def tokens(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
+        """Return the valid tokens of all endpoints."""
+        return endpoints.tokens(self._open())
+
+    def learn(self, endpoint: str, secret: str) -> None:
+        """Keep a secret that a provider told."""
+        endpoints.learn(self._open(), endpoint, secret)
+
+    def replies(self, numbers: Sequence[int]) -> Mapping[int, Reply]:
+        """Return the answers that there are to some deliveries."""
+        return replies.get_replies(self._open(), numbers)

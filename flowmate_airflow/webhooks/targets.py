@@ -1,0 +1,79 @@
+"""An endpoint made ready to be posted to: what of it is the same for every request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from flowmate_airflow.webhooks.answers import Answer, of_reply
+from flowmate_airflow.webhooks.endpoints import Endpoint
+from flowmate_airflow.webhooks.proofs import Either, Proof, Token, UrlToken
+from flowmate_airflow.webhooks.scheme import Scheme
+from flowmate_airflow.webhooks.schemes import scheme_named
+from flowmate_airflow.webhooks.signatures import Signature
+
+_SECRET = re.compile(
+    r".*(authori[sz]|authentic|cookie|csrf|credential|hmac|passw|secret|session|signature|token|api[-_]?key).*"
+)
+_OF_THE_CONNECTION = frozenset(
+    (
+        *("accept-encoding", "connection", "content-length", "expect", "host", "keep-alive"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An endpoint and what its scheme makes of it.
+
+    :param ack: what its sender wants to see when a delivery is stored
+    :param signs: whether the proof is over what was sent, so that the same again is a repetition
+    :param hidden: further headers that hold a secret
+    """
+
+    endpoint: Endpoint
+    scheme: Scheme
+    ack: Answer
+    signs: bool
+    hidden: frozenset[str] = field(default=frozenset())
+
+    def keeps_header(self, name: str) -> bool:
+        """Whether a header is told to the flow: what proves something or belongs to the connection is not."""
+        return name not in self.hidden and name not in _OF_THE_CONNECTION and not is_secret(name)
+
+
+def target_of(endpoint: Endpoint) -> Target:
+    """Return an endpoint made ready.
+
+    :raises ValueError: its scheme or an option of it is not known
+    """
+    scheme = scheme_named(endpoint.scheme, endpoint.options)
+    proofs = list(_proofs(scheme.proof))
+    return Target(
+        endpoint,
+        scheme,
+        of_reply(scheme.ack),
+        not any(isinstance(proof, Token | UrlToken) for proof in proofs),
+        frozenset(proof.header for proof in proofs if isinstance(proof, Token | Signature)),
+    )
+
+
+@lru_cache(maxsize=4096)
+def is_secret(name: str) -> bool:
+    """Whether what stands under a name, of a header or in a query, is likely a secret or a proof."""
+    return _SECRET.fullmatch(name.lower()) is not None
+
+
+def _proofs(proof: Proof) -> Iterator[Proof]:
+    if isinstance(proof, Either):
+        for each in proof.proofs:
+            yield from _proofs(each)
+    else:
+        yield proof
+
+
+NOBODY = target_of(Endpoint("-"))
+"""What whoever is not let in gets to see: an endpoint with all by default, and no secret."""
