@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowmate_airflow.build.graph import build_graph
-from flowmate_airflow.build.system import system_dags
+from flowmate_airflow.build.system import IDS, system_dags
 from flowmate_airflow.catalog.catalog import Catalog, configured_catalog
 from flowmate_airflow.flows.errors import FlowFileError, Problem
 from flowmate_airflow.flows.folder import find_yaml_files
@@ -39,10 +39,9 @@ def load_flows(loader_file: str) -> dict[str, DAG]:
     files = find_yaml_files(folder, syntax=ignore_syntax())
     catalog = configured_catalog()
     wanted = get_parsing_context().dag_id
-    own = system_dags(wanted)
     if wanted is not None:
-        return own or _load_one(wanted, files, catalog)
-    dags = {**_load_all(folder, files, catalog), **own}
+        return system_dags(wanted, folder) or _load_one(wanted, files, catalog)
+    dags = _load_all(folder, files, catalog)
     log.info("FlowMate read %d flows below %s in %.2f seconds", len(dags), folder, time.monotonic() - started)
     return dags
 
@@ -70,7 +69,15 @@ def check_files(
     for flow_id, same in flows.items():
         if len(same) > 1:
             errors.update(_taken_twice(flow_id, same, root))
-    return [same[0] for same in flows.values() if len(same) == 1], errors
+        elif flow_id in IDS:
+            errors[_shown(same[0].path, root)] = _id_error(
+                same[0],
+                root,
+                f"the flow id `{flow_id}` is that of a DAG of FlowMate's own",
+                "give the flow another `id:`",
+            )
+    good = [same[0] for flow_id, same in flows.items() if len(same) == 1 and flow_id not in IDS]
+    return good, errors
 
 
 def _shown(path: Path, root: Path | None) -> str:
@@ -82,30 +89,29 @@ def _taken_twice(flow_id: str, same: list[LoadedFlow], root: Path | None) -> dic
     errors = {}
     for name, loaded in zip(names, same, strict=True):
         others = ", ".join(other for other in names if other != name)
-        lines = loaded.text.splitlines()
-        line = next((number for number, text in enumerate(lines, 1) if re.match(r"""["']?id["']?\s*:""", text)), 1)
-        problem = Problem(
-            f"the flow id `{flow_id}` is taken twice, also in {others}",
-            name,
-            line,
-            1,
-            lines[line - 1],
-            hint="give each flow an `id:` of its own",
-        )
-        errors[name] = FlowFileError([problem])
+        text = f"the flow id `{flow_id}` is taken twice, also in {others}"
+        errors[name] = _id_error(loaded, root, text, "give each flow an `id:` of its own")
     return errors
+
+
+def _id_error(loaded: LoadedFlow, root: Path | None, text: str, hint: str) -> FlowFileError:
+    lines = loaded.text.splitlines()
+    line = next((number for number, text in enumerate(lines, 1) if re.match(r"""["']?id["']?\s*:""", text)), 1)
+    return FlowFileError([Problem(text, _shown(loaded.path, root), line, 1, lines[line - 1], hint=hint)])
 
 
 def _load_all(folder: Path, files: list[Path], catalog: Catalog) -> dict[str, DAG]:
     from flowmate_airflow.build.broken import BrokenFlow
     from flowmate_airflow.build.dag import build_dag
+    from flowmate_airflow.build.subscribing import subscriber_of
 
     flows, errors = check_files(files, catalog, folder)
     dags: dict[str, DAG] = {loaded.flow_id: build_dag(build_graph(loaded, catalog)) for loaded in flows}
     for name, error in sorted(errors.items()):
         key = f"broken.{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         dags[key] = BrokenFlow(key, name, error)
-    return dags
+    subscribes = any(subscriber_of(loaded, catalog) for loaded in flows)
+    return {**dags, **system_dags(None, folder, subscribes=subscribes)}
 
 
 def _load_one(dag_id: str, files: list[Path], catalog: Catalog) -> dict[str, DAG]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowmate_airflow.settings import setting
@@ -11,19 +14,65 @@ from flowmate_airflow.settings import setting
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
+log = logging.getLogger(__name__)
+
 OUTGOING = "flowmate_outgoing"
 """The DAG that sends outgoing webhooks."""
+SUBSCRIPTIONS = "flowmate_subscriptions"
+"""The DAG that registers flows' addresses with other systems, and takes them back."""
+IDS = (OUTGOING, SUBSCRIPTIONS)
+"""What no flow may be called."""
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=timezone.utc)
 """Fixed, because a DAG must be the same at every parse."""
 
 
-def system_dags(wanted: str | None) -> dict[str, DAG]:
+def system_dags(wanted: str | None, folder: Path, *, subscribes: bool = False) -> dict[str, DAG]:
     """Return FlowMate's own DAGs by their ids.
 
     :param wanted: only this one, because one of its tasks starts; None: all that there are
+    :param folder: the flows' folder
+    :param subscribes: whether an address of a flow is to be registered with another system
     """
-    makers: Mapping[str, Callable[[], DAG]] = {OUTGOING: _outgoing} if setting("outgoing").strip() else {}
+    makers: dict[str, Callable[[], DAG]] = {}
+    if setting("outgoing").strip():
+        makers[OUTGOING] = _outgoing
+    if wanted == SUBSCRIPTIONS or subscribes or (wanted is None and _has_subscriptions()):
+        makers[SUBSCRIPTIONS] = partial(_subscriptions, folder)
     return {dag_id: make() for dag_id, make in makers.items() if wanted in (None, dag_id)}
+
+
+def _has_subscriptions() -> bool:
+    """Whether there is something to take back although no flow subscribes any more."""
+    from flowmate_airflow.store.errors import StoreError
+    from flowmate_airflow.store.store import open_store
+    from flowmate_airflow.store.subscriptions import has_open
+    from flowmate_airflow.store.urls import configured_url, is_made
+
+    try:
+        return is_made(configured_url()) and has_open(open_store())
+    except StoreError as error:
+        log.debug("nobody knows whether there are subscriptions: %s", error)
+        return False
+
+
+def _subscriptions(folder: Path) -> DAG:
+    from airflow.sdk import DAG
+
+    from flowmate_airflow.flows.schedules import parse_schedule
+    from flowmate_airflow.operators.subscriptions import SyncSubscriptionsOperator
+
+    dag = DAG(
+        SUBSCRIPTIONS,
+        description="Registers the addresses of flows with other systems, renews them and takes them back.",
+        schedule=parse_schedule("*/5 * * * *"),
+        start_date=FIRST_DAY,
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        tags={"flowmate"},
+    )
+    SyncSubscriptionsOperator(task_id="sync", folder=folder, dag=dag, retries=0, execution_timeout=timedelta(hours=1))
+    return dag
 
 
 def _outgoing() -> DAG:

@@ -63,6 +63,15 @@ def _checked_file(url: URL) -> URL:
     return url
 
 
+def is_made(text: str) -> bool:
+    """Whether there may be a database at a URL: an SQLite file is made when it is opened first.
+
+    :raises StoreError: it is none, or one of a database that cannot be used
+    """
+    url = parse_url(text)
+    return url.get_backend_name() != SQLITE or Path(url.database or "").exists()
+
+
 def shown(url: URL) -> str:
     """Return the URL for an error: without password and options."""
     if url.get_backend_name() == SQLITE:
