@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowmate_airflow.cli.declarations import Argument, Command, Group
+from flowmate_airflow.cli.outgoingcommands import OUTGOING
 
 WEBHOOKS = Group(
     "webhooks",
@@ -31,5 +32,6 @@ WEBHOOKS = Group(
             ),
             ("webhooks serve", "webhooks serve --host 0.0.0.0 --port 8081 --workers 2"),
         ),
+        *OUTGOING,
     ),
 )
