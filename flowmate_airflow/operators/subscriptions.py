@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseHook, BaseOperator
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, AirflowTaskTimeout
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowNotFoundException,
+    AirflowRuntimeError,
+    AirflowTaskTimeout,
+)
 from airflow.sdk.execution_time.timeout import timeout
 from airflow.sdk.log import mask_secret
 from jinja2 import StrictUndefined
@@ -107,6 +112,8 @@ class SyncSubscriptionsOperator(BaseOperator):
         )
 
     def _place(self, manifest: Manifest, run: StepRun) -> Place:
+        if self._killed:
+            raise AirflowException("the task was ended")
         name = runtime_name()
         # An operator of no DAG: it knows how containers are started here.
         some = next(iter({**manifest.triggers, **manifest.actions}))
