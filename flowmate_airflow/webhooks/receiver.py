@@ -149,13 +149,13 @@ class Receiver:
 
     async def _received(self, scope: Scope, receive: Receive) -> Answer:
         began = time.monotonic()
+        address = self._address(scope)
         method = scope["method"]
         if method not in METHODS:
             return _not_allowed(METHODS)
         headers = read_headers(scope, self._bounds)
         if self._known.is_unread():
             await self._known.first()
-        address = self._address(scope)
         target = self._let_in(address)
         body = await self._intake.body(headers, receive, (target or NOBODY).endpoint.max_body)
         request = HookRequest(method, address.url, headers, body)
@@ -180,6 +180,10 @@ class Receiver:
         token = parts[1] if len(parts) == 2 else None
         query = scope["query_string"].decode("latin-1")
         url = f"{self._url}{path}?{query}" if query else f"{self._url}{path}"
+        if token is not None:
+            # Servers and middlewares log a path when it has been answered: they shall see no token.
+            scope["path"] = f"{root}/{name}/***"
+            scope["raw_path"] = scope["path"].encode()
         return _Address(name, token, url)
 
     def _let_in(self, address: _Address) -> Target | None:
