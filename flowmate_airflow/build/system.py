@@ -20,6 +20,10 @@ OUTGOING = "flowmate_outgoing"
 """The DAG that sends outgoing webhooks."""
 SUBSCRIPTIONS = "flowmate_subscriptions"
 """The DAG that registers flows' addresses with other systems, and takes them back."""
+CONF_FLOW = "flow"
+"""The key of a run's conf with the one flow that a run of it is for."""
+CONF_FORCE = "force"
+"""The key of a run's conf that lets it try at once what would wait for its next try."""
 IDS = (OUTGOING, SUBSCRIPTIONS)
 """What no flow may be called."""
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=timezone.utc)

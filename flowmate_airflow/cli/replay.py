@@ -35,7 +35,7 @@ def replay(arguments: Namespace) -> int:
     chosen = _chosen(store, arguments) if arguments.id else _waiting(store, arguments)
     for (step, tenant), ids in chosen.items():
         conf: dict[str, Any] = {CONF_KEY: {"step": step, "letters": ids}}
-        run_id = _start(arguments.flow, {**conf, "tenant": tenant} if tenant else conf)
+        run_id = start_run(arguments.flow, {**conf, "tenant": tenant} if tenant else conf)
         what = "all that wait" if ids is None else count(len(ids), "dead letter")
         print(f"{place(arguments.flow, step, tenant)}: {what}, replayed by the run {run_id}")
     return 0
@@ -69,8 +69,11 @@ def _chosen(store: Store, arguments: Namespace) -> _Chosen:
     return steps
 
 
-def _start(flow: str, conf: dict[str, Any]) -> str:
-    """Start a run by Airflow's own command, which has Airflow's rights and checks, and return its id."""
+def start_run(flow: str, conf: dict[str, Any]) -> str:
+    """Start a run by Airflow's own command, which has Airflow's rights and checks, and return its id.
+
+    :raises CommandError: Airflow did not start it
+    """
     command = [sys.executable, "-m", "airflow", "dags", "trigger", flow, "--conf", json.dumps(conf), "--output", "json"]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)  # noqa: S603
     if done.returncode:

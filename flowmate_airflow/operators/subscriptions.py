@@ -23,6 +23,7 @@ from jinja2 import StrictUndefined
 from flowmate_airflow.auth.credentials import Account, account_of, missing_connection
 from flowmate_airflow.build.loader import check_files
 from flowmate_airflow.build.subscribing import Asked, Subscriber, subscriber_of, wanted_of
+from flowmate_airflow.build.system import CONF_FLOW, CONF_FORCE
 from flowmate_airflow.catalog.catalog import Catalog, configured_catalog
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.folder import find_yaml_files
@@ -42,10 +43,6 @@ from flowmate_airflow.steps.templates import render
 from flowmate_airflow.store.endpoints import token_of
 from flowmate_airflow.store.store import open_store
 
-CONF_FLOW = "flow"
-"""The key of a run's conf with the one flow that it is for."""
-CONF_FORCE = "force"
-"""The key of a run's conf that lets it try at once what would wait for its next try."""
 KNOWN = ("conn", "var")
 """What templates of a `with` may name when an address is registered, beside `params`: there is no run of the flow."""
 
