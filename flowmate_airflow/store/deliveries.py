@@ -23,6 +23,7 @@ from flowmate_airflow.store.deliveryrows import (
     Wanted,
     columns,
     from_row,
+    kept,
     lock,
     payload_columns,
     pieces,
@@ -113,17 +114,17 @@ def insert(
     if not rows:
         return []
     with store.write() as connection:
-        kept = _insert(connection, store.tables.deliveries, list(rows.values()))
+        known = _insert(connection, store.tables.deliveries, list(rows.values()))
     # One that came before has a file already. When this was not committed, the files stay: perhaps it was.
     for key, row in rows.items():
-        if row["href"] and kept[key].is_duplicate:
+        if row["href"] and known[key].is_duplicate:
             removed(row["href"])
-    return [_first_time(kept, delivery.digest) for delivery in deliveries]
+    return [_first_time(known, delivery.digest) for delivery in deliveries]
 
 
-def _first_time(kept: dict[bytes, Stored], key: bytes) -> Stored:
-    stored = kept[key]
-    kept[key] = Stored(stored.id, True)
+def _first_time(known: dict[bytes, Stored], key: bytes) -> Stored:
+    stored = known[key]
+    known[key] = Stored(stored.id, True)
     return stored
 
 
@@ -192,9 +193,9 @@ def reject(store: Store, endpoint: str, reason: str, *, tenant: str = "") -> Non
     """
     table = store.tables.deliveries
     moment = now()
-    query = table.select().with_only_columns(table.c.received_at)
-    query = query.where(table.c.endpoint == endpoint, table.c.tenant == tenant, table.c.status == REJECTED)
-    query = query.order_by(table.c.id.desc()).offset(MAX_REJECTED - 1).limit(1)
+    which = (table.c.endpoint == endpoint, table.c.tenant == tenant, table.c.status == REJECTED)
+    query = table.select().with_only_columns(table.c.finished_at).where(*kept(table), *which)
+    query = query.order_by(table.c.finished_at.desc()).offset(MAX_REJECTED - 1).limit(1)
     with store.read() as connection:
         first = connection.execute(query).scalar()
     if first is not None and first > moment - timedelta(minutes=1):

@@ -113,6 +113,11 @@ def from_row(row: Row[Any]) -> Delivery:
     return Delivery(**{each.name: getattr(row, each.name) for each in fields(Delivery)})
 
 
+def kept(table: Table) -> list[ColumnElement[bool]]:
+    """Return the SQL of finished ones that are not purged, as their index says it."""
+    return [table.c.finished_at.is_not(None), table.c.payload.is_not(None)]
+
+
 def pieces(table: Table, wanted: Wanted, newest_first: bool) -> Iterator[list[ColumnElement[bool]]]:
     """Yield the SQL of what is wanted, in pieces that are small enough where ids are named."""
     names = ("endpoint", "tenant", "status", "delivery_id", "event")

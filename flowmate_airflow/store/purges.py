@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from flowmate_airflow.store.deliveryrows import REJECTED
+from flowmate_airflow.store.deliveryrows import DELIVERED, FAILED, REJECTED, kept
 from flowmate_airflow.store.payloads import removed
 from flowmate_airflow.store.replies import forget_old
 from flowmate_airflow.store.sql import GROUP, now
 from flowmate_airflow.store.store import Store
-
-if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Table
 
 KEEP = timedelta(days=7)
 """How long payloads of an endpoint are kept that nobody says anything of: it is gone."""
@@ -33,14 +29,10 @@ def purge(store: Store, keep: Mapping[str, timedelta]) -> int:
     moment = now()
     count = 0
     for endpoint in _endpoints(store):
-        count += _purge_payloads(store, endpoint, moment - keep.get(endpoint, KEEP))
+        for status in (DELIVERED, FAILED, REJECTED):
+            count += _purge_payloads(store, endpoint, status, moment - keep.get(endpoint, KEEP))
     forget_old(store)
     return count + _purge_rows(store, moment - KEEP_ROWS)
-
-
-def _kept(table: Table) -> list[ColumnElement[bool]]:
-    # As the index of these says it.
-    return [table.c.finished_at.is_not(None), table.c.payload.is_not(None)]
 
 
 def _endpoints(store: Store) -> Iterator[str]:
@@ -48,7 +40,7 @@ def _endpoints(store: Store) -> Iterator[str]:
     from sqlalchemy import func, select
 
     table = store.tables.deliveries
-    query = select(func.min(table.c.endpoint)).where(*_kept(table))
+    query = select(func.min(table.c.endpoint)).where(*kept(table))
     with store.read() as connection:
         endpoint = connection.execute(query).scalar()
     while endpoint is not None:
@@ -57,10 +49,11 @@ def _endpoints(store: Store) -> Iterator[str]:
             endpoint = connection.execute(query.where(table.c.endpoint > endpoint)).scalar()
 
 
-def _purge_payloads(store: Store, endpoint: str, before: datetime) -> int:
+def _purge_payloads(store: Store, endpoint: str, status: str, before: datetime) -> int:
     table = store.tables.deliveries
-    query = table.select().with_only_columns(table.c.id, table.c.status, table.c.href)
-    query = query.where(*_kept(table), table.c.endpoint == endpoint, table.c.finished_at < before)
+    query = table.select().with_only_columns(table.c.id, table.c.href)
+    which = (table.c.endpoint == endpoint, table.c.status == status, table.c.finished_at < before)
+    query = query.where(*kept(table), *which)
     query = query.order_by(table.c.finished_at).limit(GROUP).with_for_update(skip_locked=True)
     stuck: list[int] = []
     count = 0
@@ -69,11 +62,10 @@ def _purge_payloads(store: Store, endpoint: str, before: datetime) -> int:
             rows = connection.execute(query.where(table.c.id.not_in(stuck))).all()
             # The files go first: of what is left of them in the database, nothing would lead to them.
             stuck += [row.id for row in rows if row.href and not removed(row.href)]
-            gone = [row for row in rows if row.id not in stuck]
-            rejected = [row.id for row in gone if row.status == REJECTED]
-            connection.execute(table.delete().where(table.c.id.in_(rejected)))
-            others = [row.id for row in gone if row.status != REJECTED]
-            connection.execute(table.update().where(table.c.id.in_(others)).values(payload=None, href=None))
+            gone = [row.id for row in rows if row.id not in stuck]
+            these = table.c.id.in_(gone)
+            emptied = table.update().where(these).values(payload=None, href=None)
+            connection.execute(table.delete().where(these) if status == REJECTED else emptied)
         count += len(gone)
         if len(rows) < GROUP:
             break

@@ -138,7 +138,7 @@ deliveries = Table(
     Column("href", Exact),  # of the file with a large payload
     # Empty when it is in a file, none when it was purged. The last column: SQLite reads through it to what is behind.
     Column("payload", LargeBinary),
-    Index("ix_flowmate_deliveries_place", "endpoint", "tenant", "status", "id"),
+    Index("ix_flowmate_deliveries_place", "endpoint", "id", "tenant", "status"),
     _some_rows(
         "ix_flowmate_deliveries_open",
         *("status", "endpoint", "tenant", "id", "available_at", "received_at", "order_key"),
@@ -152,7 +152,7 @@ deliveries = Table(
     _some_rows("ix_flowmate_deliveries_run", "claim_flow", "claim_run", where="claim_run IS NOT NULL"),
     _some_rows(
         "ix_flowmate_deliveries_kept",
-        *("endpoint", "finished_at"),
+        *("endpoint", "status", "finished_at"),
         where="finished_at IS NOT NULL AND payload IS NOT NULL",
     ),
     sqlite_autoincrement=True,

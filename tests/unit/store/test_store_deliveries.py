@@ -227,7 +227,7 @@ def test_rejected_requests_are_noted_and_bounded(store: Store, monkeypatch: pyte
     assert [(each.error or "")[:15] for each in rejected] == [f"bad signature {number}" for number in range(3)]
     assert all(len(each.error or "") < 5000 and each.finished_at for each in rejected)
     with store.write() as connection:
-        connection.execute(store.tables.deliveries.update().values(received_at=now() - timedelta(minutes=2)))
+        connection.execute(store.tables.deliveries.update().values(finished_at=now() - timedelta(minutes=2)))
     deliveries.reject(store, "orders", "a minute later")
     assert len(found(store, status=deliveries.REJECTED)) == 5
 

@@ -50,7 +50,7 @@ def _deliveries() -> None:
         sa.Column("payload", sa.LargeBinary),
         sqlite_autoincrement=True,
     )
-    op.create_index("ix_flowmate_deliveries_place", "flowmate_deliveries", ["endpoint", "tenant", "status", "id"])
+    op.create_index("ix_flowmate_deliveries_place", "flowmate_deliveries", ["endpoint", "id", "tenant", "status"])
     _some_rows(
         *("open", "status", "endpoint", "tenant", "id", "available_at", "received_at", "order_key"),
         where="finished_at IS NULL",
@@ -60,7 +60,7 @@ def _deliveries() -> None:
         where="finished_at IS NULL AND order_key IS NOT NULL",
     )
     _some_rows("run", "claim_flow", "claim_run", where="claim_run IS NOT NULL")
-    _some_rows("kept", "endpoint", "finished_at", where="finished_at IS NOT NULL AND payload IS NOT NULL")
+    _some_rows("kept", "endpoint", "status", "finished_at", where="finished_at IS NOT NULL AND payload IS NOT NULL")
 
 
 def _some_rows(name: str, *columns: str, where: str) -> None:
