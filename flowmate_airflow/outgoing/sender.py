@@ -88,7 +88,9 @@ class Sender:
         with ThreadPoolExecutor(max(1, AT_ONCE * len(self._targets)), "outgoing") as threads:
             try:
                 while True:
-                    if time.monotonic() < end:
+                    if time.monotonic() >= end:
+                        self._ending.set()
+                    else:
                         for target in self._idle(busy):
                             busy |= {threads.submit(self._drain, target): target for _ in range(AT_ONCE)}
                     if not busy:

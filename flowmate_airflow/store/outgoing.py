@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WAITING, SENT, FAILED = "waiting", "sent", "failed"
 STATUSES = (WAITING, SENT, FAILED)
 KEEP = timedelta(days=30)
-"""How long a notice stays after it was sent or has failed for good."""
+"""How long a notice stays after it was sent or has failed for good, and how long one waits for somebody to send it."""
 MAX_ERROR = 500
 _PAGE = 200
 
@@ -261,12 +261,12 @@ def replay(store: Store, wanted: Wanted) -> int:
 
 
 def purge(store: Store) -> int:
-    """Remove notices that have ended :data:`KEEP` ago, and return how many there were.
+    """Remove notices that have ended :data:`KEEP` ago, or that nobody has sent since then; return how many there were.
 
     :raises StoreError: the store cannot be written
     """
     table = store.tables.outgoing
-    old = (table.c.status.in_([SENT, FAILED]), table.c.next_at < now() - KEEP)
+    old = (table.c.status.in_(STATUSES), table.c.next_at < now() - KEEP)
     with store.write() as connection:
         return connection.execute(table.delete().where(*old)).rowcount
 

@@ -244,6 +244,14 @@ def test_a_slow_target_is_given_up_and_holds_up_no_other(
     assert {each.status for each in notices(store).values()} == {SENT}
 
 
+def test_after_its_time_nothing_new_is_begun(store: Store, app: Application, tell: Tell) -> None:
+    target = tell("app", app)
+    keep(store, "app", "msg_1", "msg_2")
+    assert Sender(store, {"app": target}).send_due(0) == Tally()
+    assert app.received == []
+    assert send(store, target).sent == 2
+
+
 def test_an_answer_that_never_ends_is_cut(app: Application, tell: Tell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posting, "TIMEOUT", 0.1)
     hold = threading.Event()

@@ -160,15 +160,18 @@ def test_notices_of_targets_that_are_no_more_fail(store: Store) -> None:
     }
 
 
-def test_what_has_ended_long_ago_is_removed(store: Store, later: Callable[[timedelta], datetime]) -> None:
-    keep(store, "a", "b")
-    (notice,) = claim(store, "one", "app", seconds=60)
-    settle_sent(store, notice, 204)
+def test_what_has_ended_long_ago_or_was_never_sent_is_removed(
+    store: Store, later: Callable[[timedelta], datetime]
+) -> None:
+    keep(store, "a", "b", "c")
+    (sent, tried) = claim(store, "one", "app", seconds=60, limit=2)
+    settle_sent(store, sent, 204)
+    settle_failed(store, tried, "answered 500", 500, now() + timedelta(days=2))
     later(timedelta(days=29))
     assert outgoing.purge(store) == 0
     later(timedelta(days=31))
-    assert outgoing.purge(store) == 1
-    assert only(store).message_id == "b", "it still waits"
+    assert outgoing.purge(store) == 2
+    assert only(store).message_id == "b", "its next try is not that long ago"
 
 
 def test_a_list_has_the_newest_first_and_an_end(store: Store) -> None:
