@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from flowmate_airflow.store import deliveries, endpoints, replies
+from flowmate_airflow.store import deliveries, endpoints, replies, subscriptions
 from flowmate_airflow.store.payloads import spill_to
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class Inbox:
     def tokens(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
         """Return the valid tokens of all endpoints."""
         return endpoints.tokens(self._open())
+
+    def registered(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
+        """Return the secrets of endpoints whose address was registered, which no Connection has."""
+        return subscriptions.secrets_for(self._open())
 
     def learn(self, endpoint: str, secret: str) -> None:
         """Keep a secret that a provider told."""

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Tokens = Mapping[tuple[str, str], tuple[str, ...]]
-"""The valid tokens by endpoint and tenant."""
+"""The valid tokens, or secrets, by endpoint and tenant."""
 
 ENDPOINTS_SECONDS = 5.0
 """How often endpoints and tokens are read."""
@@ -69,6 +69,7 @@ class Known:
 
     :param source: is asked for endpoints and secrets
     :param tokens: reads the tokens
+    :param registered: reads the secrets of endpoints whose address was registered, which no Connection has
     :param pool: the threads that wait for databases
     """
 
@@ -76,16 +77,19 @@ class Known:
         self,
         source: Source,
         tokens: Callable[[], Tokens],
+        registered: Callable[[], Tokens],
         pool: Executor,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._read_tokens = tokens
+        self._read_registered = registered
         self._pool = pool
         self._clock = clock
         self._targets: dict[str, Target] | None = None
         self._tokens: Tokens | None = None
+        self._registered: Tokens | None = None
         self._secrets: dict[str, _Secrets] = {}
         self._reading: asyncio.Future[None] | None = None
         self._began = float("-inf")
@@ -98,8 +102,8 @@ class Known:
             await asyncio.sleep(ENDPOINTS_SECONDS)
 
     def is_unread(self) -> bool:
-        """Whether endpoints or tokens were never read."""
-        return self._targets is None or self._tokens is None
+        """Whether endpoints, tokens or registered secrets were never read."""
+        return self._targets is None or self._tokens is None or self._registered is None
 
     async def first(self) -> None:
         """Wait until endpoints and tokens are known.
@@ -125,19 +129,19 @@ class Known:
 
     def secrets_now(self, target: Target) -> tuple[str, ...] | None:
         """Return an endpoint's secrets; None when they have to be waited for."""
-        conn_id = target.endpoint.connection
+        conn_id, more = target.endpoint.connection, self._more(target)
         if conn_id is None:
-            return ()
+            return more
         kept = self._secrets.get(conn_id)
         if kept is None or kept.read_at is None:
             return None
         age = self._clock() - kept.read_at
         if age <= SECRETS_SECONDS:
-            return kept.values
+            return (*kept.values, *more)
         # A busy endpoint's are read again beside its requests; those that nobody has asked for are too old to be used.
         if age <= 2 * SECRETS_SECONDS:
             self._begin_secrets(conn_id)
-            return kept.values
+            return (*kept.values, *more)
         return None
 
     async def secrets(self, target: Target) -> tuple[str, ...]:
@@ -147,14 +151,18 @@ class Known:
         """
         conn_id = target.endpoint.connection
         if conn_id is None:
-            return ()
+            return self._more(target)
         reading = self._begin_secrets(conn_id)
         if reading is not None:
             await _wait(reading)
         kept = self._secrets[conn_id]
         if kept.read_at is None:
             raise NotKnown(f"the Connection {conn_id} could not be read yet")
-        return kept.values
+        return (*kept.values, *self._more(target))
+
+    def _more(self, target: Target) -> tuple[str, ...]:
+        """Return the secrets that were learned, or made, when the endpoint's address was registered."""
+        return (self._registered or {}).get((target.endpoint.name, ""), ())
 
     async def reread(self, target: Target | None) -> bool:
         """Read again what a request was refused by, unless that was done a moment ago; return whether it was read."""
@@ -186,6 +194,9 @@ class Known:
         tokens = await self._read("the tokens of webhooks", self._read_tokens)
         if tokens is not None:
             self._tokens = tokens
+        registered = await self._read("the secrets of registered webhooks", self._read_registered)
+        if registered is not None:
+            self._registered = registered
 
     def _prepared(self, endpoints: Mapping[str, Endpoint]) -> dict[str, Target]:
         before = self._targets or {}

@@ -80,7 +80,7 @@ class Receiver:
         self._url = address.rstrip("/")
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="flowmate-webhooks")
         self._writer = Writer(inbox.insert)
-        self._known = Known(source, inbox.tokens, self._pool)
+        self._known = Known(source, inbox.tokens, inbox.registered, self._pool)
         self._callers = Callers(inbox.replies, self._pool)
         self._side = SideWork(inbox, self._pool)
         self._intake = Intake(self._bounds)
