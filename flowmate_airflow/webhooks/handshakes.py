@@ -190,6 +190,20 @@ HANDSHAKES: Mapping[str, Handshake] = {
     "trello": _trello,
 }
 
+TOLD: Mapping[str, str] = {
+    "slack": "a signed `url_verification`: its challenge",
+    "meta": "GET with `hub.mode=subscribe` and the verify token: `hub.challenge`",
+    "graph": "POST with `validationToken` in the query: the token",
+    "xero": "a signed POST without events: an empty 200, or 401",
+    "woocommerce": "the ping of a webhook that is saved: 200",
+    "zoom": "a signed `endpoint.url_validation`: the token, encrypted",
+    "discord": "a signed PING: a PONG, or 204",
+    "sns": "a signed `SubscriptionConfirmation`: it is confirmed at Amazon",
+    "notion": "`verification_token`: kept to be seen, while there is no secret",
+    "salesforce_mc": "`verificationKey`: kept to be seen, while there is no secret",
+}
+"""What a question looks like and what the answer is, for people; of those that belong to a scheme."""
+
 
 # --- their parts
 
