@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,15 @@ def load_one(path: Path, catalog: Catalog) -> LoadedFlow:
 def print_json(value: Any) -> None:
     """Print a value for programs."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_json_list(values: Iterable[Any], indent: int | None = None) -> None:
+    """Print a list for programs, a value at a time: there may be many, and each may be large."""
+    separator = "["
+    for value in values:
+        print(f"{separator}\n{json.dumps(value, indent=indent)}", end="")
+        separator = ","
+    print("[]" if separator == "[" else "\n]")
 
 
 def count(number: int, what: str) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from flowmate_airflow.cli.asking import confirm, indented, moment, place, plain
-from flowmate_airflow.cli.common import count
+from flowmate_airflow.cli.common import count, print_json_list
 from flowmate_airflow.cli.errors import UsageError
 from flowmate_airflow.flows.durations import parse_duration
 from flowmate_airflow.flows.errors import did_you_mean
@@ -30,7 +29,7 @@ def list_letters(arguments: Namespace) -> int:
     wanted = (arguments.flow, arguments.step, arguments.tenant, arguments.run_id)
     found = deadletters.find(store, *wanted, limit=arguments.limit or None)
     if arguments.format == "json":
-        _print_list(found)
+        print_json_list(map(_facts, found))
         return 0
     shown = 0
     for letter in found:
@@ -102,15 +101,6 @@ def _age(text: str | None) -> timedelta | None:
         return parse_duration(text) if text else None
     except ValueError as error:
         raise UsageError(f"--older-than: {error}") from None
-
-
-def _print_list(letters: Iterator[DeadLetter]) -> None:
-    """Print a list, a letter at a time: there may be many."""
-    separator = "["
-    for letter in letters:
-        print(f"{separator}\n{json.dumps(_facts(letter))}", end="")
-        separator = ","
-    print("[]" if separator == "[" else "\n]")
 
 
 def _print_counts(store: Store, arguments: Namespace, shown: int) -> None:

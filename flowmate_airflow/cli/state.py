@@ -12,7 +12,7 @@ from typing import Any
 from flowmate_airflow.build.loader import check_files
 from flowmate_airflow.catalog.catalog import configured_catalog
 from flowmate_airflow.cli.asking import confirm, indented, moment, place
-from flowmate_airflow.cli.common import count
+from flowmate_airflow.cli.common import count, print_json_list
 from flowmate_airflow.cli.errors import CommandError, UsageError
 from flowmate_airflow.flows.errors import did_you_mean
 from flowmate_airflow.flows.folder import find_yaml_files
@@ -34,7 +34,7 @@ def show_state(arguments: Namespace) -> int:
         raise _none_there(store, arguments)
     found = _with(first, entries)
     if arguments.format == "json":
-        _print_json(found)
+        print_json_list(map(_facts, found), indent=2)
     else:
         for entry in found:
             _print_entry(entry)
@@ -75,22 +75,16 @@ def _with(first: StateEntry | None, others: Iterator[StateEntry]) -> Iterator[St
         yield from others
 
 
-def _print_json(entries: Iterator[StateEntry]) -> None:
-    """Print a list, an entry at a time: each may be large."""
-    separator = "["
-    for entry in entries:
-        value = {
-            "flow": entry.place.flow,
-            "step": entry.place.step,
-            "tenant": entry.place.tenant,
-            "run_id": entry.run_id or None,
-            "updated_at": entry.updated_at.isoformat(),
-            "held": entry.held,
-            "state": entry.state,
-        }
-        print(f"{separator}\n{json.dumps(value, indent=2)}", end="")
-        separator = ","
-    print("[]" if separator == "[" else "\n]")
+def _facts(entry: StateEntry) -> dict[str, Any]:
+    return {
+        "flow": entry.place.flow,
+        "step": entry.place.step,
+        "tenant": entry.place.tenant,
+        "run_id": entry.run_id or None,
+        "updated_at": entry.updated_at.isoformat(),
+        "held": entry.held,
+        "state": entry.state,
+    }
 
 
 def _print_entry(entry: StateEntry) -> None:

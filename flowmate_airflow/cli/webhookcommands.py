@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from flowmate_airflow.cli.declarations import Argument, Command, Group
+from flowmate_airflow.cli.inboxcommands import INBOX
 from flowmate_airflow.cli.outgoingcommands import OUTGOING
+from flowmate_airflow.cli.subscriptioncommands import REGISTERED
 
 WEBHOOKS = Group(
     "webhooks",
     "Receive webhooks, and look at what came",
     (
+        *INBOX,
         Command(
             "serve",
             "Receive webhooks in processes of their own, beside the API server",
@@ -32,6 +35,7 @@ WEBHOOKS = Group(
             ),
             ("webhooks serve", "webhooks serve --host 0.0.0.0 --port 8081 --workers 2"),
         ),
+        *REGISTERED,
         *OUTGOING,
     ),
 )

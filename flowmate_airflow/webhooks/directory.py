@@ -62,11 +62,15 @@ class Directory:
             raise LookupError(f"there is no Connection `{conn_id}`") from None
         except ValueError:
             extra = {}
-        more = extra.get("secrets") if isinstance(extra, Mapping) else None
-        listed = [text for text in more if isinstance(text, str)] if isinstance(more, list) else []
-        password = connection.password
-        pair = f"{connection.login}:{password}" if connection.login and password else None
-        secrets = tuple(dict.fromkeys(text for text in (password, pair, *listed) if text))
+        secrets = secrets_in(connection.login, connection.password, extra)
         if not secrets:
             raise LookupError(f"the Connection `{conn_id}` has no password")
         return secrets
+
+
+def secrets_in(login: str | None, password: str | None, extra: Any) -> tuple[str, ...]:
+    """Return the secrets that the parts of a Connection are: see :meth:`Directory.secrets`."""
+    more = extra.get("secrets") if isinstance(extra, Mapping) else None
+    listed = [text for text in more if isinstance(text, str)] if isinstance(more, list) else []
+    pair = f"{login}:{password}" if login and password else None
+    return tuple(dict.fromkeys(text for text in (password, pair, *listed) if text))

@@ -1,0 +1,102 @@
+"""The endpoint that a command of webhooks is about, and its secrets."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+from flowmate_airflow.build.endpoints import flow_endpoint, wait_endpoint
+from flowmate_airflow.cli.accounts import ENVIRONMENT, find_account
+from flowmate_airflow.cli.common import catalog_of, load_one
+from flowmate_airflow.cli.errors import CommandError, UsageError
+from flowmate_airflow.flows.errors import did_you_mean
+from flowmate_airflow.flows.folder import SUFFIXES
+from flowmate_airflow.flows.models import WaitStep
+from flowmate_airflow.steps.errors import ConfigFailure
+from flowmate_airflow.store.store import Store
+from flowmate_airflow.webhooks.directory import Directory, secrets_in
+from flowmate_airflow.webhooks.endpoints import Endpoint
+
+
+def endpoint_of(arguments: Namespace) -> Endpoint:
+    """Return the endpoint that `arguments.endpoint` names: that of a flow's file, else one that Airflow knows.
+
+    :raises UsageError: there is no such endpoint
+    :raises CommandError: the file has problems, or Airflow cannot be asked
+    """
+    name: str = arguments.endpoint
+    if name.endswith(tuple(SUFFIXES)):
+        return _of_file(Path(name), arguments)
+    known = known_endpoints()
+    if name not in known:
+        hint = did_you_mean(name, known) or (f"there are {', '.join(sorted(known)[:20])}" if known else "there is none")
+        raise UsageError(f"Airflow knows no webhook `{name}`; {hint}. A flow's file may be named instead")
+    return known[name]
+
+
+def known_endpoints() -> Mapping[str, Endpoint]:
+    """Return the endpoints that Airflow knows, by name.
+
+    :raises CommandError: it cannot be asked
+    """
+    try:
+        return Directory().endpoints()
+    except Exception as error:  # a database has errors of its own, whose texts may hold its password
+        raise CommandError(
+            f"Airflow could not be asked for its webhooks ({type(error).__name__}); "
+            "call this where its database can be reached, or name a flow's file"
+        ) from None
+
+
+def secrets_of(conn_id: str) -> tuple[str, ...]:
+    """Return the secrets of a Connection: of the environment's without asking Airflow.
+
+    :raises LookupError: there is no such Connection, or it holds no secret
+    :raises CommandError: Airflow cannot be asked, or the environment's is none
+    """
+    if os.environ.get(f"{ENVIRONMENT}{conn_id.upper()}"):
+        return _of_environment(conn_id)
+    try:
+        return Directory().secrets(conn_id)
+    except LookupError:
+        raise
+    except Exception as error:  # as above
+        raise CommandError(
+            f"Airflow could not be asked for the Connection `{conn_id}` ({type(error).__name__}); "
+            f"set {ENVIRONMENT}{conn_id.upper()} to do without it"
+        ) from None
+
+
+def registered_secrets(store: Store, endpoint: str) -> tuple[str, ...]:
+    """Return the secrets of an endpoint that no Connection has, as its address was registered by FlowMate itself."""
+    from flowmate_airflow.store.subscriptions import secrets_for
+
+    return secrets_for(store).get((endpoint, ""), ())
+
+
+def _of_environment(conn_id: str) -> tuple[str, ...]:
+    try:
+        account = find_account(conn_id, "webhooks", "webhook")
+    except ConfigFailure as failure:
+        raise CommandError(str(failure).partition(": ")[2]) from None
+    secrets = secrets_in(account.login, account.password, account.extra)
+    if not secrets:
+        raise LookupError(f"the Connection `{conn_id}` has no password")
+    return secrets
+
+
+def _of_file(path: Path, arguments: Namespace) -> Endpoint:
+    catalog = catalog_of(arguments)
+    loaded = load_one(path, catalog)
+    endpoint = flow_endpoint(loaded, catalog)
+    if endpoint is not None:
+        return endpoint
+    waits = [wait_endpoint(loaded.flow_id, step) for step in loaded.flow.steps if isinstance(step, WaitStep)]
+    if len(waits) == 1:
+        return waits[0]
+    if waits:
+        names = ", ".join(each.name for each in waits)
+        raise UsageError(f"{path} has several steps that wait; name the endpoint of one: {names}")
+    raise UsageError(f"{path} has neither a `webhook:` nor a step that waits, so nobody can post to it")

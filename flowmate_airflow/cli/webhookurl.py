@@ -1,0 +1,83 @@
+"""`flowmate webhooks url`: the address that a provider is told, and what it must be set to."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+
+from flowmate_airflow.cli.asking import plain
+from flowmate_airflow.cli.endpoints import endpoint_of, registered_secrets, secrets_of
+from flowmate_airflow.cli.errors import CommandError, UsageError
+from flowmate_airflow.settings import SettingError
+from flowmate_airflow.store import endpoints
+from flowmate_airflow.store.store import Store, open_store
+from flowmate_airflow.webhooks.addresses import checked_base, hook_url, public_url
+from flowmate_airflow.webhooks.endpoints import Endpoint
+from flowmate_airflow.webhooks.schemes import Scheme, scheme_named
+
+
+def show_url(arguments: Namespace) -> int:
+    """Print the address on standard output, and what belongs to it on standard error."""
+    endpoint = endpoint_of(arguments)
+    try:
+        scheme = scheme_named(endpoint.scheme, endpoint.options)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    base = _base(arguments.base)
+    store = open_store()
+    token = None
+    if arguments.rotate:
+        token = endpoints.rotate(store, endpoint.name)
+    elif arguments.token or scheme.needs_url_token:
+        token = endpoints.token_of(store, endpoint.name)
+    print(hook_url(endpoint.name, token, base))
+    if arguments.rotate:
+        print(
+            "The address with the token before is valid for one day more: tell the provider the new one",
+            file=sys.stderr,
+        )
+    for line in _told(endpoint, scheme, store, show_secrets=arguments.show_secrets):
+        print(plain(line), file=sys.stderr)
+    return 0
+
+
+def _base(given: str | None) -> str:
+    try:
+        return public_url() if given is None else checked_base(given)
+    except ValueError as error:
+        raise UsageError(f"--base {error}") from None
+    except SettingError as error:
+        raise UsageError(f"{error}, or say it with --base") from None
+
+
+def _told(endpoint: Endpoint, scheme: Scheme, store: Store, *, show_secrets: bool) -> Iterator[str]:
+    yield f"scheme      {scheme.name}: {scheme.title}"
+    yield f"proof       {', '.join(scheme.proof.told())}"
+    yield f"methods     {', '.join(scheme.methods)}"
+    yield f"secret      {_secret(endpoint, scheme, store)}"
+    yield f"it holds    {scheme.secret}"
+    learned = endpoints.learned(store, endpoint.name)
+    if learned is not None:
+        shown = learned if show_secrets else "(--show-secrets shows it)"
+        yield f"learned     the provider has sent a secret, which belongs into the Connection: {shown}"
+    if endpoint.connection is None and not scheme.needs_url_token:
+        yield "            FlowMate registers the address by itself: flowmate webhooks sync"
+
+
+def _secret(endpoint: Endpoint, scheme: Scheme, store: Store) -> str:
+    conn_id = endpoint.connection
+    if conn_id is None:
+        if registered_secrets(store, endpoint.name):
+            return "one that the provider and FlowMate have agreed on"
+        return "none is needed: whoever knows the address is let in" if scheme.needs_url_token else "none yet"
+    try:
+        secrets_of(conn_id)
+    except LookupError as error:
+        return (
+            f"NOBODY IS LET IN: {error.args[0]}; add it: airflow connections add {conn_id} "
+            "--conn-type generic --conn-password SECRET"
+        )
+    except CommandError as error:
+        return f"in the Connection `{conn_id}`; {error}"
+    return f"in the Connection `{conn_id}`, which is there"
