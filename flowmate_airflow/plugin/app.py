@@ -14,9 +14,11 @@ from flowmate_airflow.flows.schema import flow_schema
 from flowmate_airflow.webhooks.mount import Mounted
 
 
-def make_app() -> FastAPI:
-    """Return the app. Airflow mounts it without authentication, so each route says who may use it."""
-    hooks = Mounted()
+def make_app(hooks: Mounted) -> FastAPI:
+    """Return the app. Airflow mounts it without authentication, so each route says who may use it.
+
+    :param hooks: is ended with it
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -24,8 +26,6 @@ def make_app() -> FastAPI:
         await hooks.close()
 
     app = FastAPI(title="FlowMate", openapi_url=None, lifespan=lifespan)
-    # Whoever posts here proves by each request who it is.
-    app.mount("/hooks", hooks)
 
     @app.get("/schema/flow.json")
     def schema() -> JSONResponse:

@@ -8,6 +8,9 @@ from airflow.plugins_manager import AirflowPlugin
 
 from flowmate_airflow.plugin.app import make_app
 from flowmate_airflow.settings import setting
+from flowmate_airflow.webhooks.mount import Mounted
+
+_HOOKS = "/flowmate/hooks"
 
 
 def _listeners() -> list[Any]:
@@ -22,9 +25,18 @@ def _listeners() -> list[Any]:
     return [listener]
 
 
+def _apps() -> list[Any]:
+    # The first whose prefix fits is asked. Whoever posts to the hooks proves by each request who it is.
+    hooks = Mounted(_HOOKS)
+    return [
+        {"name": "FlowMate webhooks", "url_prefix": _HOOKS, "app": hooks},
+        {"name": "FlowMate", "url_prefix": "/flowmate", "app": make_app(hooks)},
+    ]
+
+
 class FlowMatePlugin(AirflowPlugin):
     """FlowMate in Airflow's API server, and its listener."""
 
     name = "flowmate"
-    fastapi_apps: list[Any] = [{"name": "FlowMate", "url_prefix": "/flowmate", "app": make_app()}]  # noqa: RUF012 - as AirflowPlugin declares it
+    fastapi_apps: list[Any] = _apps()
     listeners: list[Any] = _listeners()

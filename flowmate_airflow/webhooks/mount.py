@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from flowmate_airflow.webhooks.shortcut import take_shortcut
 
 if TYPE_CHECKING:
     from flowmate_airflow.webhooks.answers import Receive, Scope, Send
@@ -37,17 +39,19 @@ def configured_receiver() -> Receiver:
 class Mounted:
     """An ASGI app that becomes the receiver with the first request, so that whoever mounts it starts without waiting.
 
+    :param path: where it is mounted
     :param make: returns the receiver; called in a thread
     """
 
-    def __init__(self, make: Callable[[], Receiver] = configured_receiver) -> None:
+    def __init__(self, path: str, make: Callable[[], Receiver] = configured_receiver) -> None:
+        self._path = path
         self._make = make
         self._receiver: Receiver | None = None
         self._making: asyncio.Future[Receiver] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        receiver = self._receiver or await self._made()
+        receiver = self._receiver or await self._made(scope.get("app"))
         if receiver is not None:
             await receiver(scope, receive, send)
         elif scope["type"] == "http":
@@ -61,7 +65,7 @@ class Mounted:
             await self._receiver.close()
             self._receiver = None
 
-    async def _made(self) -> Receiver | None:
+    async def _made(self, host: Any) -> Receiver | None:
         if self._making is None:
             self._making = asyncio.get_running_loop().run_in_executor(None, self._make)
         making = self._making
@@ -69,6 +73,8 @@ class Mounted:
             self._receiver = await asyncio.shield(making)
         except Exception as error:
             log.error("webhooks cannot be received: %s: %s", type(error).__name__, error)
+        else:
+            take_shortcut(host, self._path, self)
         finally:
             if making.done():
                 self._making = None
