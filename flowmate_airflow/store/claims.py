@@ -28,7 +28,7 @@ from flowmate_airflow.store.store import Store
 from flowmate_airflow.store.values import MIB, digest
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, Row, Select, Table
+    from sqlalchemy import ColumnElement, Connection, FromClause, Row, Table
 
     Place: TypeAlias = Sequence[ColumnElement[bool]]
 
@@ -93,7 +93,8 @@ def waiting(store: Store) -> list[Waiting]:
     places = (table.c.endpoint, table.c.tenant)
     found = (func.min(table.c.id), func.max(table.c.id), func.count(table.c.id))
     times = (func.min(table.c.received_at), func.max(table.c.received_at))
-    query = _in_turn(table, select(*places, *found, *times), moment).group_by(*places).order_by(*places)
+    query = select(*places, *found, *times).where(*_takeable(table, moment), _in_turn(table, moment))
+    query = query.group_by(*places).order_by(*places)
     with store.read() as connection:
         return [Waiting(*row) for row in connection.execute(query)]
 
@@ -129,9 +130,10 @@ def claim(
         had = _claim_again(connection, table, owner, place)
         if had and only is None:
             return had
-        query = table.select().with_only_columns(table.c.id, table.c.size).where(*place)
         moment = now()
-        query = _in_turn(table, query, moment, place, only) if ordered else query.where(*_takeable(table, moment))
+        query = table.select().with_only_columns(table.c.id, table.c.size).where(*place, *_takeable(table, moment))
+        if ordered:
+            query = query.where(_in_turn(table, moment, only))
         if only is not None:
             query = query.where(table.c.id.in_(only))
         query = query.order_by(table.c.id).limit(max(0, min(limit, MAX_CLAIM)))
@@ -265,27 +267,31 @@ def _takeable(table: Table, moment: datetime) -> Place:
     return [table.c.finished_at.is_(None), table.c.status == RECEIVED, table.c.available_at <= moment]
 
 
-def _in_turn(
-    table: Table, query: Select[Any], moment: datetime, place: Place = (), only: Sequence[int] | None = None
-) -> Select[Any]:
-    """Return a query of those that can be taken, without those that must wait for another one with the same key.
+def _in_turn(table: Table, moment: datetime, only: Sequence[int] | None = None) -> ColumnElement[bool]:
+    """Return the SQL of those that need not wait for another one with the same key.
+
+    No database can guess how many there are; a join it would plan for one, and be slow with many. So it makes a set of
+    the keys of which any rests, once, and only for those that are in it asks the index.
 
     :param only: ids of those that are taken together; None: all can be
     """
-    from sqlalchemy import and_, case, func, or_
+    from sqlalchemy import and_, case, exists, or_, select, true, tuple_
 
-    # All behind one that another run has, and what is behind one that waits for its next try.
-    waits = [table.c.status == CLAIMED, table.c.available_at > moment]
-    if only is not None:
-        waits.append(table.c.id.not_in(only))
-    first = func.min(case((table.c.status == CLAIMED, 0), else_=table.c.id)).label("first")
-    keys = (table.c.endpoint, table.c.tenant, table.c.order_key)
-    blocks = table.select().with_only_columns(*keys, first).group_by(*keys)
-    unfinished = (table.c.finished_at.is_(None), table.c.order_key.is_not(None))
-    block = blocks.where(*unfinished, *place, or_(*waits)).subquery()
-    beside = table.outerjoin(block, and_(*(block.c[column.name] == column for column in keys)))
-    is_first = or_(block.c.first.is_(None), table.c.id < block.c.first)
-    return query.select_from(beside).where(*_takeable(table, moment), is_first)
+    def pauses(row: FromClause) -> list[ColumnElement[bool]]:
+        return [row.c.available_at > moment, *([] if only is None else [row.c.id.not_in(only)])]
+
+    keys = ("endpoint", "tenant", "order_key")
+    rests, other = table.alias(), table.alias()
+    resting = select(*(rests.c[name] for name in keys)).where(
+        rests.c.finished_at.is_(None), rests.c.order_key.is_not(None), or_(rests.c.status == CLAIMED, *pauses(rests))
+    )
+    same = [other.c.finished_at.is_(None), *(other.c[name] == table.c[name] for name in keys)]
+    is_taken = exists().where(*same, other.c.status == CLAIMED)
+    # With the sum SQLite does not take the index of all that are open for this, and go through all that are earlier.
+    is_behind = exists().where(*same, other.c.status == RECEIVED, other.c.id + 0 < table.c.id, or_(*pauses(other)))
+    of_these = tuple_(*(table.c[name] for name in keys)).in_(resting)
+    # As a case, not with NOT IN: for that SQLite would go through the whole set in search of a NULL.
+    return case((of_these, and_(~is_taken, ~is_behind)), else_=true())
 
 
 def _of(table: Table, owner: Owner) -> Place:

@@ -61,6 +61,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     try:
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        # What was acknowledged is on the disk. It is the default, yet whoever compiled SQLite can have changed it.
+        cursor.execute("PRAGMA synchronous = FULL")
         _use_wal(connection, cursor)
     finally:
         cursor.close()

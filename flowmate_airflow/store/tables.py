@@ -146,7 +146,7 @@ deliveries = Table(
     ),
     _some_rows(
         "ix_flowmate_deliveries_order",
-        *("endpoint", "tenant", "order_key", "id", "status", "available_at"),
+        *("endpoint", "tenant", "order_key", "status", "available_at", "id"),
         where="finished_at IS NULL AND order_key IS NOT NULL",
     ),
     _some_rows("ix_flowmate_deliveries_run", "claim_flow", "claim_run", where="claim_run IS NOT NULL"),

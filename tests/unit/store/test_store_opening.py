@@ -70,6 +70,13 @@ def test_nothing_heavy_is_imported_before_it_is_opened_and_no_alembic_when_it_is
     assert done.stdout.splitlines() == ["[]", "['sqlalchemy']"]
 
 
+def test_what_was_written_to_sqlite_outlives_a_loss_of_power(tmp_path: Path) -> None:
+    with open_store(f"sqlite:///{tmp_path}/store.db").write() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    close_stores()
+
+
 def test_the_migrations_make_the_tables_that_the_program_uses(store: Store) -> None:
     with store.read() as connection:
         context = MigrationContext.configure(

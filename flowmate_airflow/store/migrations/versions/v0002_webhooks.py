@@ -56,7 +56,7 @@ def _deliveries() -> None:
         where="finished_at IS NULL",
     )
     _some_rows(
-        *("order", "endpoint", "tenant", "order_key", "id", "status", "available_at"),
+        *("order", "endpoint", "tenant", "order_key", "status", "available_at", "id"),
         where="finished_at IS NULL AND order_key IS NOT NULL",
     )
     _some_rows("run", "claim_flow", "claim_run", where="claim_run IS NOT NULL")
