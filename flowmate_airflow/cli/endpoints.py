@@ -31,8 +31,9 @@ def endpoint_of(arguments: Namespace) -> Endpoint:
         return _of_file(Path(name), arguments)
     known = known_endpoints()
     if name not in known:
-        hint = did_you_mean(name, known) or (f"there are {', '.join(sorted(known)[:20])}" if known else "there is none")
-        raise UsageError(f"Airflow knows no webhook `{name}`; {hint}. A flow's file may be named instead")
+        there = f"there are {', '.join(sorted(known)[:20])}" if known else "there is none"
+        hint = did_you_mean(name, known) or f"{there}. A flow's file may be named instead"
+        raise UsageError(f"Airflow knows no webhook `{name}`; {hint}")
     return known[name]
 
 

@@ -19,13 +19,13 @@ from flowmate_airflow.webhooks.schemes import Scheme, scheme_named
 
 def show_url(arguments: Namespace) -> int:
     """Print the address on standard output, and what belongs to it on standard error."""
+    store = open_store()  # before Airflow is asked, whose log would tell on standard output that it is made
     endpoint = endpoint_of(arguments)
     try:
         scheme = scheme_named(endpoint.scheme, endpoint.options)
     except ValueError as error:
         raise UsageError(str(error)) from None
     base = _base(arguments.base)
-    store = open_store()
     token = None
     if arguments.rotate:
         token = endpoints.rotate(store, endpoint.name)
