@@ -46,14 +46,14 @@ def system_dags(wanted: str | None, folder: Path, *, subscribes: bool = False) -
 
 
 def _has_subscriptions() -> bool:
-    """Whether there is something to take back although no flow subscribes any more."""
+    """Whether there is something to take back, or was not long ago, although no flow subscribes any more."""
     from flowmate_airflow.store.errors import StoreError
     from flowmate_airflow.store.store import open_store
-    from flowmate_airflow.store.subscriptions import has_open
+    from flowmate_airflow.store.subscriptions import are_watched
     from flowmate_airflow.store.urls import configured_url, is_made
 
     try:
-        return is_made(configured_url()) and has_open(open_store())
+        return is_made(configured_url()) and are_watched(open_store())
     except StoreError as error:
         log.debug("nobody knows whether there are subscriptions: %s", error)
         return False

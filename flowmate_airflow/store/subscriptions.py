@@ -38,6 +38,8 @@ REFUSED = "refused"
 
 MAX_EXTERNAL = 4 * MIB
 KEEP_ENDED = timedelta(days=30)
+KEEP_WATCHING = timedelta(days=1)
+"""A DAG that vanished with the last subscription would leave its own run without an end."""
 _KEYS = ("flow", "step", "tenant")
 
 log = logging.getLogger(__name__)
@@ -146,13 +148,16 @@ def find(store: Store, flow: str | None = None) -> list[Subscription]:
     return [_subscription(row) for row in rows]
 
 
-def has_open(store: Store) -> bool:
-    """Whether there is any subscription that has not ended.
+def are_watched(store: Store) -> bool:
+    """Whether there is any subscription that has not ended, or has only just: who took it back may not be through.
 
     :raises StoreError: the store cannot be read
     """
+    from sqlalchemy import or_
+
     table = store.tables.subscriptions
-    query = table.select().with_only_columns(table.c.flow).where(table.c.status != ENDED).limit(1)
+    watched = or_(table.c.status != ENDED, table.c.updated_at > now() - KEEP_WATCHING)
+    query = table.select().with_only_columns(table.c.flow).where(watched).limit(1)
     with store.read() as connection:
         return connection.execute(query).first() is not None
 

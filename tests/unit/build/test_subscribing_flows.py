@@ -22,8 +22,9 @@ from flowmate_airflow.flows.load import read_flow
 from flowmate_airflow.settings import SettingError
 from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.store.sql import now
 from flowmate_airflow.store.store import close_stores, open_store
-from flowmate_airflow.store.subscriptions import ENDED, FAILED, Subscription, save
+from flowmate_airflow.store.subscriptions import ENDED, FAILED, KEEP_WATCHING, Subscription, save
 
 CONNECTORS = Path(__file__).resolve().parents[2] / "flows" / "connectors"
 FLOW = """\
@@ -166,11 +167,15 @@ def test_the_dag_is_there_when_a_flow_subscribes(dags: Path) -> None:
     assert load(dags) == [SUBSCRIPTIONS, "orders", "plain"]
 
 
-def test_it_stays_until_all_is_taken_back(dags: Path) -> None:
+def test_it_stays_until_all_was_taken_back(dags: Path) -> None:
     store = open_store()
     save(store, Subscription("gone", "changed", status=FAILED))
     assert load(dags) == [SUBSCRIPTIONS, "plain"]
     save(store, Subscription("gone", "changed", status=ENDED))
+    assert load(dags) == [SUBSCRIPTIONS, "plain"]  # its run may not be through
+    table = store.tables.subscriptions
+    with store.write() as connection:
+        connection.execute(table.update().values(updated_at=now() - KEEP_WATCHING))
     assert load(dags) == ["plain"]
 
 

@@ -18,12 +18,13 @@ from flowmate_airflow.store.subscriptions import (
     ENDED,
     FAILED,
     KEEP_ENDED,
+    KEEP_WATCHING,
     MADE,
     Registration,
     Subscription,
+    are_watched,
     find,
     forget_ended,
-    has_open,
     save,
     secrets_for,
 )
@@ -122,15 +123,28 @@ def test_with_another_key_it_is_told_and_the_others_are_found(store: Store, new_
     assert secrets_for(store) == {("bills", ""): ("hidden-secret-one",)}
 
 
-def test_what_ended_long_ago_is_forgotten(store: Store) -> None:
-    save(store, subscription(status=ENDED))
-    assert not has_open(store)
-    save(store, subscription(step="other"))
-    assert has_open(store)
-    forget_ended(store)
-    assert len(find(store)) == 2
+def _age(store: Store, age: timedelta) -> None:
     table = store.tables.subscriptions
     with store.write() as connection:
-        connection.execute(table.update().values(updated_at=now() - KEEP_ENDED - timedelta(minutes=1)))
+        connection.execute(table.update().values(updated_at=now() - age - timedelta(minutes=1)))
+
+
+def test_what_ended_long_ago_is_forgotten(store: Store) -> None:
+    save(store, subscription(status=ENDED))
+    save(store, subscription(step="other"))
+    forget_ended(store)
+    assert len(find(store)) == 2
+    _age(store, KEEP_ENDED)
     forget_ended(store)
     assert [each.step for each in find(store)] == ["other"]
+
+
+def test_they_are_watched_for_a_while_after_their_end(store: Store) -> None:
+    assert not are_watched(store)
+    save(store, subscription(status=ENDED))
+    assert are_watched(store)
+    _age(store, KEEP_WATCHING)
+    assert not are_watched(store)
+    save(store, subscription(step="other"))
+    _age(store, KEEP_WATCHING)
+    assert are_watched(store)
