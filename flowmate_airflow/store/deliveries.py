@@ -132,7 +132,9 @@ def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
     dialect = connection.dialect.name
     if dialect != "sqlite" and len(rows) > 1:
         # Two transactions that write the same deliveries must do it in the same order, or each waits for the other.
-        ids = connection.exec_driver_sql(_NEW_IDS, {"count": len(rows)}).scalars()
+        from sqlalchemy import text
+
+        ids = connection.execute(text(_NEW_IDS), {"count": len(rows)}).scalars()
         for row, number in zip(rows, sorted(ids), strict=True):
             row["id"] = number
         rows = sorted(rows, key=lambda row: row["digest"])
@@ -141,7 +143,7 @@ def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
     return {bytes(key): Stored(number, count >= again[bytes(key)]) for number, key, count in found}
 
 
-_NEW_IDS = "SELECT nextval(pg_get_serial_sequence('flowmate_deliveries', 'id')) FROM generate_series(1, %(count)s)"
+_NEW_IDS = "SELECT nextval(pg_get_serial_sequence('flowmate_deliveries', 'id')) FROM generate_series(1, :count)"
 
 
 @lru_cache

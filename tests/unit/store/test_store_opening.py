@@ -62,6 +62,7 @@ def test_nothing_heavy_is_imported_before_it_is_opened_and_no_alembic_when_it_is
     code = (
         "import sys\n"
         "from flowmate_airflow.store import catalogs, deadletters, links, replays, results, secrets, states, store\n"
+        "from flowmate_airflow.store import claims, deliveries, endpoints, replies\n"
         "print([name for name in ('sqlalchemy', 'alembic', 'airflow') if name in sys.modules])\n"
         f"store.open_store({url!r})\n"
         "print([name for name in ('sqlalchemy', 'alembic', 'airflow') if name in sys.modules])\n"
