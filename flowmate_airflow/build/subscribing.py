@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -20,6 +20,9 @@ from flowmate_airflow.steps.subscriptionrules import Wanted, new_secret
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.webhooks.addresses import hook_url, public_url
 from flowmate_airflow.webhooks.endpoints import Endpoint
+
+BASIC = "basic"
+"""The scheme whose secret is a user and a password, with a colon between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,12 @@ class Asked:
     """What has to be asked for what a flow wants.
 
     :param render: renders a step's `with`, with the flow's params
-    :param secret: returns the secret of a Connection
+    :param secrets: returns the secrets of a Connection, at least one
     :param token: returns the token of an endpoint's address
     """
 
     render: Callable[[UseStep, dict[str, Any]], dict[str, Any]]
-    secret: Callable[[str], str]
+    secrets: Callable[[str], Sequence[str]]
     token: Callable[[str], str]
 
 
@@ -75,7 +78,7 @@ def wanted_of(subscriber: Subscriber, asked: Asked) -> Wanted:
     try:
         url = hook_url(endpoint.name, _token(endpoint, asked), checked_public_url())
         config = asked.render(step, subscriber.params)
-        secret = asked.secret(endpoint.connection) if endpoint.connection is not None else None
+        secret = _secret(endpoint, asked.secrets(endpoint.connection)) if endpoint.connection is not None else None
     except (ConfigFailure, SettingError, StoreError) as error:
         if isinstance(error, StoreError) and error.transient:
             raise
@@ -91,7 +94,7 @@ def wanted_of(subscriber: Subscriber, asked: Asked) -> Wanted:
         config=config,
         events={"scheme": endpoint.scheme, "options": dict(endpoint.options)},
         secret=secret,
-        new_secret=new_secret,
+        new_secret=lambda: new_secret(has_user=endpoint.scheme == BASIC),
     )
 
 
@@ -108,6 +111,12 @@ def checked_public_url() -> str:
         f"the address that others would send to is {base}, which is not encrypted; "
         "set [flowmate] public_url to one with https, such as https://hooks.example.com"
     )
+
+
+def _secret(endpoint: Endpoint, secrets: Sequence[str]) -> str:
+    """Return the secret that senders are told, of those that they may have."""
+    with_user = (text for text in secrets if ":" in text)
+    return next(with_user, secrets[0]) if endpoint.scheme == BASIC else secrets[0]
 
 
 def _is_loopback(host: str) -> bool:

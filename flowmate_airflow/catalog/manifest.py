@@ -203,6 +203,8 @@ class Manifest(_Model):
                 raise ValueError(
                     f"protocol `{self.protocol}` has the trigger `read` or the action `write`, not {', '.join(wrong)}"
                 )
+            if any(trigger.webhook is not None for trigger in self.triggers.values()):
+                raise ValueError("`webhook` goes with the protocol `component` only")
         if self.node is not None and self.protocol != "component":
             raise ValueError("`node` goes with the protocol `component` only")
         if self.limits.read_only and (self.node is not None or self.protocol != "component"):

@@ -42,6 +42,7 @@ from flowmate_airflow.steps.subscribing import synchronise
 from flowmate_airflow.steps.templates import render
 from flowmate_airflow.store.endpoints import token_of
 from flowmate_airflow.store.store import open_store
+from flowmate_airflow.webhooks.directory import secrets_in
 
 KNOWN = ("conn", "var")
 """What templates of a `with` may name when an address is registered, beside `params`: there is no run of the flow."""
@@ -71,10 +72,10 @@ class SyncSubscriptionsOperator(BaseOperator):
             known = {name: context[name] for name in KNOWN if name in context}
             asked = Asked(
                 lambda step, params: _rendered(step, {**known, "params": params}, environment),
-                _secret,
+                _secrets,
                 lambda endpoint: token_of(store, endpoint),
             )
-            only = conf.get(CONF_FLOW)
+            only = conf.get(CONF_FLOW) if isinstance(conf.get(CONF_FLOW), str) else None
             wanted = [
                 wanted_of(each, asked)
                 for each in flows.subscribers
@@ -204,16 +205,14 @@ def _account(conn_id: str, step: str, use: str) -> Account:
         raise missing_connection(conn_id, step, use) from None
 
 
-def _secret(conn_id: str) -> str:
-    """Return the first secret of a webhook's Connection: the one that senders shall sign with."""
+def _secrets(conn_id: str) -> Sequence[str]:
+    """Return the secrets of a webhook's Connection, as the receiver knows them."""
     try:
         account = account_of(BaseHook.get_connection(conn_id))
     except AirflowNotFoundException:
         raise ConfigFailure(f"the webhook's Connection `{conn_id}` does not exist") from None
-    more = account.extra.get("secrets")
-    secrets = (account.password, *(more if isinstance(more, list) else ()))
-    found = next((text for text in secrets if isinstance(text, str) and text), None)
-    if found is None:
+    found = secrets_in(account.login, account.password, account.extra)
+    if not found:
         raise ConfigFailure(f"the webhook's Connection `{conn_id}` has no password, which is the secret")
     return found
 

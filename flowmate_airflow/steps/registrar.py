@@ -19,7 +19,7 @@ from flowmate_airflow.steps.memory import StoreMemory
 from flowmate_airflow.steps.session import Place
 from flowmate_airflow.steps.steplog import Log
 from flowmate_airflow.store.errors import StoreError
-from flowmate_airflow.store.subscriptions import Registration
+from flowmate_airflow.store.subscriptions import ASKED, MADE, REFUSED, Registration
 
 SECONDS = 120.0
 """How long a connector may take: the other system may call the address before it answers."""
@@ -45,6 +45,20 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the request to register an address.
+
+    :param made: what the connector answered; None: it has not
+    :param failure: why it failed, also after it had answered; no secret is in its text
+    :param state: what is known of the registration now
+    """
+
+    made: SubscriptionEvent | None
+    failure: StepError | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """What a connector answered, and the texts that must not be shown of it."""
 
@@ -65,33 +79,36 @@ class Registrar:
     def __init__(self, surroundings: Surroundings) -> None:
         self._around = surroundings
 
-    def subscribe(
-        self, run: StepRun, wanted: Registration, secret: str | None, *, renews: bool = False
-    ) -> tuple[SubscriptionEvent, StepError | None]:
-        """Return what the connector answered, and why it failed where it did so after that.
+    def subscribe(self, run: StepRun, wanted: Registration, secret: str | None, *, renews: bool = False) -> Outcome:
+        """Let the connector register an address.
 
         :param secret: that the events are to be signed with
         :param renews: whether it has subscribed before, and is told what it answered then
-        :raises StepError: it did not subscribe; no secret is in the text
         """
-        asked = self._ask("subscribe", run, wanted, secret, wanted.subscription if renews else None)
+        started: list[Running] = []
+        try:
+            asked = self._ask("subscribe", run, wanted, secret, wanted.subscription if renews else None, started)
+        except StepError as error:
+            return Outcome(None, error, ASKED if started else REFUSED)
         made = asked.answer.subscription
         if made is not None and made.secret is not None:
             asked.hidden.update(texts_in({"secret": made.secret}))
             self._around.hide(asked.hidden)
         failure = asked.failure("could not subscribe", "no subscription")
-        if made is None:
-            raise failure or ConfigFailure(
-                f"{asked.manifest.name} ended as if it had subscribed, but answered no subscription"
-            )
-        return made, failure
+        if made is not None:
+            return Outcome(made, failure, MADE)
+        if failure is None:
+            text = f"{asked.manifest.name} ended as if it had subscribed, but answered no subscription"
+            return Outcome(None, ConfigFailure(text), ASKED)
+        # What it calls wrong configuration it has not sent, or the other system has refused it.
+        return Outcome(None, failure, REFUSED if isinstance(failure, ConfigFailure) else ASKED)
 
     def unsubscribe(self, run: StepRun, made: Registration) -> None:
         """Let the connector take back what it has registered.
 
         :raises StepError: it did not; no secret is in the text
         """
-        asked = self._ask("unsubscribe", run, made, made.secret, made.subscription)
+        asked = self._ask("unsubscribe", run, made, made.secret, made.subscription, [])
         failure = asked.failure("could not unsubscribe", "no reason")
         if failure is not None:
             raise failure
@@ -104,7 +121,15 @@ class Registrar:
         manifest = self._around.manifest(registration.connector)
         return manifest is not None and manifest.node is None
 
-    def _ask(self, verb: Verb, run: StepRun, registration: Registration, secret: str | None, known: Any) -> _Asked:
+    def _ask(
+        self,
+        verb: Verb,
+        run: StepRun,
+        registration: Registration,
+        secret: str | None,
+        known: Any,
+        started: list[Running],
+    ) -> _Asked:
         around = self._around
         manifest = around.manifest(registration.connector)
         if manifest is None:
@@ -113,6 +138,11 @@ class Registrar:
         hidden = _hidden(registration, secret, call)
         around.hide(hidden)
         place = around.place(manifest, run)
+
+        def note(running: Running) -> None:
+            started.append(running)
+            around.on_start(running)
+
         try:
             answer = ask(
                 place.runtime,
@@ -122,7 +152,7 @@ class Registrar:
                 log=around.log,
                 labels=place.labels,
                 seconds=SECONDS,
-                on_start=around.on_start,
+                on_start=note,
             )
         except StepError as error:
             raise _without(error, hidden) from None

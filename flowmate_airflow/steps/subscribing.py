@@ -24,7 +24,6 @@ from flowmate_airflow.steps.subscriptionrules import (
     gone,
     is_same,
     renewal_of,
-    state_after,
     wait_after,
 )
 from flowmate_airflow.store.errors import StoreError
@@ -179,16 +178,13 @@ class _Sync:
             row = replace(row, status=PENDING, error=None, expires_at=None, next_at=None)
             save(self._store, row)
         secret = wanted.secret or attempt.secret
-        try:
-            made, failure = self._registrar.subscribe(self._run(row), attempt, secret, renews=renews)
-        except StepError as error:
-            state = MADE if renews else state_after(error)
-            self._failed(replace(row, current=replace(attempt, state=state)), error)
-            return
-        row = self._made(row, attempt, made)
-        if failure is not None:
-            self._failed(row, failure)
-            return
+        outcome = self._registrar.subscribe(self._run(row), attempt, secret, renews=renews)
+        if outcome.made is None:
+            state = MADE if renews else outcome.state
+            return self._failed(replace(row, current=replace(attempt, state=state)), outcome.failure)
+        row = self._made(row, attempt, outcome.made)
+        if outcome.failure is not None:
+            return self._failed(row, outcome.failure)
         (self.report.renewed if renews else self.report.subscribed).append(_name(row))
         self._log(logging.INFO, f"{_name(row)}: {attempt.use} {'renewed' if renews else 'subscribed'}")
         self._take_earlier_back(row)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flowmate_airflow.steps.errors import ConfigFailure, StepError
-from flowmate_airflow.store.subscriptions import ASKED, MADE, REFUSED, Registration
+from flowmate_airflow.store.subscriptions import MADE, REFUSED, Registration
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(minutes=30)
@@ -83,9 +83,13 @@ class Wanted:
         )
 
 
-def new_secret() -> str:
-    """Return a secret that events may be signed with, written as Standard Webhooks writes them."""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+def new_secret(*, has_user: bool = False) -> str:
+    """Return a secret that events may be signed with, written as Standard Webhooks writes them.
+
+    :param has_user: whether it is a user with a password
+    """
+    text = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+    return f"flowmate:{text}" if has_user else text
 
 
 def wait_after(attempts: int, error: StepError | None) -> timedelta:
@@ -96,11 +100,6 @@ def wait_after(attempts: int, error: StepError | None) -> timedelta:
     if isinstance(error, ConfigFailure):
         return LONGEST_WAIT
     return min(FIRST_WAIT * int(2 ** min(attempts, 10)), LONGEST_WAIT)
-
-
-def state_after(error: StepError) -> str:
-    """Return what is known of a subscription when asking for it failed: a connection may break after it was made."""
-    return REFUSED if isinstance(error, ConfigFailure) else ASKED
 
 
 def renewal_of(expires_at: datetime | None, moment: datetime) -> datetime | None:

@@ -38,7 +38,7 @@ steps:
 PLAIN = "flowmate: 1\nsteps:\n  - {id: a, use: shop/ping}\n"
 ASKED = Asked(
     render=lambda step, params: {"rendered": [step.with_, params]},
-    secret=lambda conn_id: f"secret of {conn_id}",
+    secrets=lambda conn_id: [f"secret of {conn_id}", f"user:secret of {conn_id}"],
     token=lambda endpoint: f"token-of-{endpoint}",
 )
 
@@ -101,6 +101,15 @@ def test_without_a_connection_a_secret_is_made(monkeypatch: pytest.MonkeyPatch) 
     assert registration.secret != wanted_of(found, ASKED).registration().secret
 
 
+def test_basic_authentication_has_a_user() -> None:
+    for options, expected in (("scheme: basic, connection: hooks", "user:secret of hooks"), ("scheme: basic", None)):
+        found = subscriber(FLOW.replace("connection: hooks", options))
+        assert found is not None
+        wanted = wanted_of(found, ASKED)
+        assert wanted.secret == expected
+        assert (wanted.registration().secret or "flowmate:").startswith("flowmate:")
+
+
 def test_the_token_is_told_where_it_is_the_proof() -> None:
     found = subscriber(FLOW.replace("{connection: hooks}", "{scheme: token}"))
     assert found is not None
@@ -117,12 +126,12 @@ def test_what_cannot_be_asked_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> N
     found = subscriber()
     assert found is not None
     for asked in (
-        replace(ASKED, secret=lambda conn_id: _raise(ConfigFailure("no Connection"))),
+        replace(ASKED, secrets=lambda conn_id: _raise(ConfigFailure("no Connection"))),
         replace(ASKED, render=lambda step, params: _raise(ConfigFailure("no Connection"))),
     ):
         assert wanted_of(found, asked).problem == "no Connection"
     with pytest.raises(StoreError):
-        wanted_of(found, replace(ASKED, secret=lambda conn_id: _raise(StoreError("down", transient=True))))
+        wanted_of(found, replace(ASKED, secrets=lambda conn_id: _raise(StoreError("down", transient=True))))
     monkeypatch.setenv("AIRFLOW__FLOWMATE__PUBLIC_URL", "http://airflow.internal")
     assert "which is not encrypted; set [flowmate] public_url" in str(wanted_of(found, ASKED).problem)
 
