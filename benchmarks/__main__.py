@@ -23,6 +23,7 @@ from benchmarks.materials import ROOT
 from benchmarks.measure import Plan, Row
 from benchmarks.memory import memory
 from benchmarks.pairing import pairing
+from benchmarks.receiving import receiving
 from benchmarks.sourcing import sourcing
 from benchmarks.stepping import stepping
 
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[Plan, Path], Iterator[Row]]] = {
     "memory": memory,
     "map": mapping,
     "hand-off": handing_off,
+    "webhooks": receiving,
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from benchmarks.materials import CONNECTORS, ROOT
@@ -29,6 +31,42 @@ def peer(requirement: str) -> Path:
     :raises PeerMissing: it cannot be installed
     """
     return _commands([requirement], PEERS)
+
+
+def node_path() -> str:
+    """Return where programs are found: on a machine without Node that of the tests is used."""
+    return f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"
+
+
+def npm(package: str, version: str) -> Path:
+    """Return the folder with the commands of a peer that npm installs.
+
+    :raises PeerMissing: it cannot be installed, or not within a quarter of an hour
+    """
+    folder = PEERS / f"{package}-{version}"
+    commands = folder / "node_modules" / ".bin"
+    done = folder / "installed"
+    if done.exists():
+        return commands
+    folder.mkdir(parents=True, exist_ok=True)
+    options = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error", "--prefix", str(folder)]
+    try:
+        subprocess.run(
+            ["npm", "install", *options, f"{package}@{version}"],
+            env={**os.environ, "PATH": node_path()},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=900,
+        )
+    except FileNotFoundError:
+        raise PeerMissing("npm is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise PeerMissing(f"npm did not install {package} within 15 minutes") from None
+    except subprocess.CalledProcessError as error:
+        raise PeerMissing(f"npm did not install {package}: {error.stderr.strip()[-200:]}") from None
+    done.touch()
+    return commands
 
 
 def connector(name: str) -> Manifest:

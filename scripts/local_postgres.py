@@ -29,16 +29,20 @@ _OPTIONS = {
     "shared_buffers": "64MB",
     "listen_addresses": "127.0.0.1",
 }
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+"""For benchmarks: every commit waits for the disk."""
 
 
 class LocalPostgres:
     """A server with one empty database, on a free port of the loopback, that leaves nothing behind.
 
     :param programs: the folder of `initdb` and `postgres`
+    :param options: of the server, instead of those for tests
     """
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, options: Mapping[str, str] | None = None) -> None:
         self._programs = programs
+        self._more = options or {}
         self._password = secrets.token_hex(16)
         (self._port,) = free_ports(1)
         self._folder: Path | None = None
@@ -101,7 +105,7 @@ class LocalPostgres:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         assert self._folder is not None
-        options = {**_OPTIONS, "port": str(self._port), "unix_socket_directories": str(self._folder)}
+        options = {**_OPTIONS, **self._more, "port": str(self._port), "unix_socket_directories": str(self._folder)}
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         # Should we be killed, the kernel asks the server to end.
         command = _as_system_user("--pdeathsig", "INT")
