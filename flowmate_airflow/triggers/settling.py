@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 DELAY = timedelta(seconds=30)
 """How long an event rests after a run has failed with it; doubled with each run."""
-_ENDED = {"success": True, "failed": False}
+_ENDED: dict[str | None, bool] = {"success": True, "failed": False}
 
 
 async def settle_runs(endpoint: str, attempts: int) -> None:
@@ -39,7 +39,8 @@ async def _is_well(owner: Owner) -> bool | None:
 
     try:
         answer = await SUPERVISOR_COMMS.asend(GetDagRunState(dag_id=owner.flow, run_id=owner.run_id))
-        return _ENDED.get(str(getattr(answer, "state", "")))
+        state = getattr(answer, "state", None)
+        return _ENDED.get(getattr(state, "value", state))  # the text of an enumeration is another one
     except AirflowRuntimeError:
         # It is an error whether the run is gone or Airflow is ill; only a count of none means that it is gone.
         try:

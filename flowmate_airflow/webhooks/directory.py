@@ -57,9 +57,10 @@ class Directory:
 
         try:
             connection: Any = Connection.get_connection_from_secrets(conn_id)
-            extra = connection.extra_dejson
         except AirflowNotFoundException:
             raise LookupError(f"there is no Connection `{conn_id}`") from None
+        try:
+            extra = connection.extra_dejson
         except ValueError:
             extra = {}
         secrets = secrets_in(connection.login, connection.password, extra)

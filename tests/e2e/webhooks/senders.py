@@ -80,11 +80,13 @@ class KeyedService:
 
     def take(self, record: dict[str, Any]) -> int:
         """Keep a record and return the status of the answer."""
-        if self.refuse(record):
+        if "key" in record and self.refuse(record):
             return 500
-        with self._lock:
-            self.records[str(record["key"])] = record
-            self.times[str(record["key"])] += 1
+        key = record.get("key")
+        if key is not None:  # the events by which a test finds out whether the endpoint is there have none
+            with self._lock:
+                self.records[str(key)] = record
+                self.times[str(key)] += 1
         return 200
 
     def wait_for(self, count: int, timeout: float = 120) -> None:

@@ -102,6 +102,7 @@ def fired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAirfl
             client.add_connection("hub_hooks", password=SECRET)
             client.drop_flow(f"{FLOW}.yaml", TEXT.format(url=service.url))
             client.wait_for_dag(FLOW)
+            client.send("PATCH", f"dags/{FLOW}", {"is_paused": False})
             wait_for_endpoint(hook_url(client, FLOW))
             yield local, client, service
 

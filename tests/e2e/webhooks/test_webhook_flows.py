@@ -48,11 +48,16 @@ def hook(airflow: Client, flow: Any) -> Any:
 
     def add(dag_id: str, text: str) -> GithubSender:
         flow.add(dag_id, text)
+        switch_on(airflow, dag_id)
         sender = GithubSender(hook_url(airflow, dag_id))
         wait_for_endpoint(sender.url)
         return sender
 
     return add
+
+
+def switch_on(airflow: Client, dag_id: str, on: bool = True) -> None:
+    airflow.send("PATCH", f"dags/{dag_id}", {"is_paused": not on})
 
 
 def runs_of(airflow: Client, dag_id: str) -> list[dict[str, Any]]:
@@ -100,13 +105,14 @@ def test_a_burst_becomes_a_few_runs(airflow: Client, hook, service: KeyedService
 def test_events_wait_while_the_flow_is_off(airflow: Client, hook, service: KeyedService):
     sender = hook("resting", EVENTS.format(url=service.url, more=""))
     wait_until_idle(airflow, "resting")
-    airflow.send("PATCH", "dags/resting", {"is_paused": True})
+    switch_on(airflow, "resting", on=False)
     before = len(runs_of(airflow, "resting"))
     assert sender.send({"key": "resting-1", "n": 1}).status_code == 202
     assert sender.send({"key": "resting-2", "n": 2}).status_code == 202
     assert len(runs_of(airflow, "resting")) == before
-    airflow.send("PATCH", "dags/resting", {"is_paused": False})
+    switch_on(airflow, "resting")
     wait_until("what waited", lambda: {"resting-1", "resting-2"} <= service.records.keys() or None, 120)
+    wait_until_idle(airflow, "resting")
 
 
 def test_a_failed_run_lets_its_events_go_to_another_one(airflow: Client, hook):
@@ -135,6 +141,7 @@ steps:
     map: '{"sum": data.a + data.b}'
 """,
     )
+    switch_on(airflow, "answering")
     url = hook_url(airflow, "answering")
 
     def post(number: int, data: dict[str, Any]) -> requests.Response:
@@ -224,12 +231,13 @@ with DAG("by_hand", schedule=[webhook_asset(endpoint)]):
 
     @task
     def numbers(batch):
-        return [message["data"]["n"] for message in batch["messages"]]
+        return [message["data"].get("n") for message in batch["messages"]]
 
     numbers(events.output)
 """,
     )
     airflow.wait_for_dag("by_hand")
+    switch_on(airflow, "by_hand")
     sender = GithubSender(hook_url(airflow, "by_hand_events"))
     wait_for_endpoint(sender.url)
 
@@ -242,3 +250,4 @@ with DAG("by_hand", schedule=[webhook_asset(endpoint)]):
     wait_until_idle(airflow, "by_hand")
     sender.send({"n": 42})
     wait_until("the run of the DAG by hand", look, 120)
+    wait_until_idle(airflow, "by_hand")

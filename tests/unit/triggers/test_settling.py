@@ -1,0 +1,85 @@
+"""What becomes of events when their run has ended, as Airflow's own messages tell it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.api.datamodels._generated import DagRunState
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import DagRunStateResult, DRCount, ErrorResponse, GetDagRunState
+
+from flowmate_airflow.store.claims import Owner, claim
+from flowmate_airflow.store.deliveries import NewDelivery, get, insert
+from flowmate_airflow.store.store import close_stores, open_store
+from flowmate_airflow.triggers.settling import settle_runs
+
+RUN = Owner("orders", "asset_triggered__1", "webhook")
+
+
+@pytest.fixture(autouse=True)
+def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AIRFLOW__FLOWMATE__STORE_URL", f"sqlite:///{tmp_path}/store.db")
+    yield
+    close_stores()
+
+
+class Supervisor:
+    """Answers as the triggerer's supervisor does.
+
+    :param state: of the run; None: there is no such run
+    :param counts: whether it can count runs
+    """
+
+    def __init__(self, state: DagRunState | None, *, counts: bool = True) -> None:
+        self._state = state
+        self._counts = counts
+
+    async def asend(self, message: Any) -> Any:
+        if isinstance(message, GetDagRunState) and self._state is not None:
+            return DagRunStateResult(state=self._state)
+        if isinstance(message, GetDagRunState) or not self._counts:
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status": 404}))
+        return DRCount(count=0)
+
+
+def status_after(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, attempts: int = 3) -> tuple[str, int]:
+    """Return the status of a delivery that a run took, and how many runs have failed on it."""
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    (stored,) = insert(open_store(), [NewDelivery(endpoint="orders", digest=b"1", payload=b"{}")])
+    assert claim(open_store(), RUN, "orders", limit=10) == [stored.id]
+    asyncio.run(settle_runs("orders", attempts))
+    delivery = get(open_store(), stored.id)
+    assert delivery is not None
+    return delivery.status, delivery.attempts
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (DagRunState.SUCCESS, ("delivered", 0)),
+        (DagRunState.FAILED, ("received", 1)),
+        (DagRunState.RUNNING, ("claimed", 0)),
+        (DagRunState.QUEUED, ("claimed", 0)),
+    ],
+)
+def test_the_end_of_a_run_is_the_end_of_its_events(
+    state: DagRunState, expected: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert status_after(Supervisor(state), monkeypatch) == expected
+
+
+def test_the_last_attempt_leaves_them_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert status_after(Supervisor(DagRunState.FAILED), monkeypatch, attempts=1) == ("failed", 1)
+
+
+def test_a_run_that_is_gone_lets_them_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert status_after(Supervisor(None), monkeypatch) == ("received", 1)
+
+
+def test_while_airflow_is_ill_nothing_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert status_after(Supervisor(None, counts=False), monkeypatch) == ("claimed", 0)
