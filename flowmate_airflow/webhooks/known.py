@@ -56,11 +56,13 @@ class _Secrets:
 
     :param read_at: when they were read last; None: never yet
     :param tried_at: when that was begun last
+    :param doubted_at: when that was begun last because a proof was wrong
     """
 
     values: tuple[str, ...] = field(default=(), repr=False)
     read_at: float | None = None
     tried_at: float = float("-inf")
+    doubted_at: float = float("-inf")
     reading: asyncio.Future[None] | None = None
 
 
@@ -171,8 +173,7 @@ class Known:
             waits.append(self._refresh())
         conn_id = target.endpoint.connection if target else None
         if conn_id is not None:
-            reading = self._begin_secrets(conn_id, SECRETS_AGAIN_SECONDS)
-            waits += [reading] if reading else []
+            waits += self._doubt(conn_id)
         for wait in waits:
             await _wait(wait)
         return bool(waits)
@@ -212,13 +213,24 @@ class Known:
                 self._tell(f"endpoint {name}", "the webhook %s takes no requests: %s", name, error)
         return targets
 
-    def _begin_secrets(self, conn_id: str, pause: float = AGAIN_SECONDS) -> asyncio.Future[None] | None:
+    def _begin_secrets(self, conn_id: str) -> asyncio.Future[None] | None:
         """Begin to read a Connection, unless that was begun a moment ago; return what is to be waited for."""
         kept = self._secrets.setdefault(conn_id, _Secrets())
-        if kept.reading is None and self._clock() - kept.tried_at > pause:
-            kept.tried_at = self._clock()
-            kept.reading = asyncio.ensure_future(self._read_secrets(conn_id, kept))
+        if kept.reading is None and self._clock() - kept.tried_at > AGAIN_SECONDS:
+            self._read_again(conn_id, kept)
         return kept.reading
+
+    def _doubt(self, conn_id: str) -> list[asyncio.Future[None]]:
+        """Begin to read a Connection whose secrets did not fit; return what is to be waited for."""
+        kept = self._secrets.setdefault(conn_id, _Secrets())
+        if kept.reading is None and self._clock() - kept.doubted_at > SECRETS_AGAIN_SECONDS:
+            kept.doubted_at = self._clock()
+            self._read_again(conn_id, kept)
+        return [kept.reading] if kept.reading else []
+
+    def _read_again(self, conn_id: str, kept: _Secrets) -> None:
+        kept.tried_at = self._clock()
+        kept.reading = asyncio.ensure_future(self._read_secrets(conn_id, kept))
 
     async def _read_secrets(self, conn_id: str, kept: _Secrets) -> None:
         def ask() -> tuple[str, ...]:

@@ -56,6 +56,8 @@ DENIED_STEP = 0.05
 _NAME = re.compile(NAME)
 _MAX_TOKEN = 200
 _THREADS = 4
+_AT_ONCE = 256 * 1024
+"""Bytes of a body that no other request has to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +126,7 @@ class Receiver:
                 return
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        if self._keeping is None:
-            self.start()
+        self.start()
         if self._requests >= self._bounds.requests_at_once:
             return later(1, closes=True)
         self._requests += 1
@@ -224,8 +225,8 @@ class Receiver:
         return target.ack if is_question else await self._taken(target, request, verified, scope)
 
     async def _checked(self, target: Target, check: Any, request: HookRequest, secrets: tuple[str, ...]) -> Any:
-        """Return what a check says, in a thread where it may wait for the network."""
-        if not target.scheme.blocks:
+        """Return what a check says, in a thread where it may wait for the network or has much to read."""
+        if not target.scheme.blocks and len(request.body) <= _AT_ONCE:
             return check(target.scheme, request, secrets, time.time())
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, check, target.scheme, request, secrets, time.time())
@@ -249,7 +250,10 @@ class Receiver:
         query = scope["query_string"].decode("latin-1")
         moment = datetime.now(timezone.utc)
         arrival = Arrival(target, verified, request.method, query, request.headers, request.body, moment)
-        deliveries = deliveries_of(arrival)
+        if len(request.body) <= _AT_ONCE:
+            deliveries = deliveries_of(arrival)
+        else:
+            deliveries = await asyncio.get_running_loop().run_in_executor(self._pool, deliveries_of, arrival)
         if not deliveries:  # an empty batch
             return target.ack
         stored = await self._writer.put(deliveries)
