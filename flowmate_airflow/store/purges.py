@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
-from flowmate_airflow.store.deliveryrows import DELIVERED, FAILED, REJECTED, kept
+from flowmate_airflow.store.deliveryrows import DELIVERED, FAILED, RECEIVED, REJECTED, kept, lock
 from flowmate_airflow.store.payloads import removed
 from flowmate_airflow.store.replies import forget_old
 from flowmate_airflow.store.sql import GROUP, now
@@ -33,6 +33,28 @@ def purge(store: Store, keep: Mapping[str, timedelta]) -> int:
             count += _purge_payloads(store, endpoint, status, moment - keep.get(endpoint, KEEP))
     forget_old(store)
     return count + _purge_rows(store, moment - KEEP_ROWS)
+
+
+def give_up(store: Store, endpoint: str, age: timedelta) -> int:
+    """Leave as failed what nobody has taken for so long, and return how many there were; it can be replayed.
+
+    It is for endpoints where a step waits for the calls that it knows: the others would be looked at again and again.
+
+    :raises StoreError: the store cannot be written
+    """
+    table = store.tables.deliveries
+    moment = now()
+    old = (table.c.endpoint == endpoint, table.c.status == RECEIVED, table.c.received_at < moment - age)
+    values = {"status": FAILED, "finished_at": moment, "error": "no step has waited for this call"}
+    query = table.select().with_only_columns(table.c.id).where(table.c.finished_at.is_(None), *old).limit(GROUP)
+    count = 0
+    while True:
+        with store.write() as connection:
+            ids = [row.id for row in lock(connection, table, [table.c.id.in_(query.scalar_subquery())])]
+            connection.execute(table.update().where(table.c.id.in_(ids)).values(values))
+        count += len(ids)
+        if len(ids) < GROUP:
+            return count
 
 
 def _endpoints(store: Store) -> Iterator[str]:

@@ -156,3 +156,20 @@ def test_old_answers_are_purged(store: Store) -> None:
         connection.execute(store.tables.replies.update().values(replied_at=now() - replies.KEEP * 2))
     purge(store)
     assert replies.get_replies(store, [17]) == {}
+
+
+def test_calls_that_nobody_waits_for_are_given_up_and_can_be_replayed(store: Store) -> None:
+    (a,) = keep(store, "a", endpoint="orders~paid")
+    make_older(store, 2, "received_at")
+    b, c = keep(store, "b", "c", endpoint="orders~paid")
+    (d,) = keep(store, "d")
+    claims.claim(store, OWNER, "orders~paid", limit=1, ids=[c])
+    assert purges.give_up(store, "orders~paid", DAY) == 1
+    states = {each.id: (each.status, each.error) for each in deliveries.find(store, Wanted())}
+    assert states == {
+        a: ("failed", "no step has waited for this call"),
+        b: ("received", None),
+        c: ("claimed", None),
+        d: ("received", None),
+    }
+    assert deliveries.replay(store, Wanted(endpoint="orders~paid")) == 1
