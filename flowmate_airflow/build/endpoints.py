@@ -8,7 +8,7 @@ from flowmate_airflow.flows.load import LoadedFlow
 from flowmate_airflow.flows.models import WaitStep
 from flowmate_airflow.flows.webhookchecks import DEFAULT_SCHEME, taken_events
 from flowmate_airflow.flows.webhookmodels import EndpointOptions
-from flowmate_airflow.webhooks.endpoints import Endpoint
+from flowmate_airflow.webhooks.endpoints import WAITS, Endpoint
 
 
 def flow_endpoint(loaded: LoadedFlow, catalog: Catalog) -> Endpoint | None:
@@ -23,7 +23,7 @@ def flow_endpoint(loaded: LoadedFlow, catalog: Catalog) -> Endpoint | None:
 
 def wait_endpoint(flow_id: str, step: WaitStep) -> Endpoint:
     """Return the endpoint of a step that waits."""
-    return _endpoint(f"{flow_id}~{step.id}", step.wait.webhook, None)
+    return _endpoint(f"{flow_id}{WAITS}{step.id}", step.wait.webhook, None)
 
 
 def _endpoint(

@@ -10,6 +10,8 @@ NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}(~[A-Za-z_][A-Za-z0-9_-]{0,99})?$"
 """What an endpoint may be called: a flow's id, or that and the id of a step that waits, as `FLOW~STEP`."""
 MAX_NAME = 240
 """Characters of a name: it is part of an asset's name, whose column is not much longer."""
+WAITS = "~"
+"""What stands between a flow's id and that of a step that waits."""
 EXTRA = "flowmate"
 """The key of the asset's extra under which the endpoint stands."""
 URI = "flowmate://webhooks/"

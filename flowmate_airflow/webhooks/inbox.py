@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from flowmate_airflow.store import deliveries, endpoints, replies, subscriptions
+from flowmate_airflow.store import deliveries, endpoints, purges, replies, subscriptions
 from flowmate_airflow.store.payloads import spill_to
 
 if TYPE_CHECKING:
@@ -44,6 +45,14 @@ class Inbox:
     def learn(self, endpoint: str, secret: str) -> None:
         """Keep a secret that a provider told."""
         endpoints.learn(self._open(), endpoint, secret)
+
+    def purge(self, keep: Mapping[str, timedelta]) -> int:
+        """Remove what is older than it is to be kept, by endpoint, and return how much it was."""
+        return purges.purge(self._open(), keep)
+
+    def give_up(self, endpoint: str, age: timedelta) -> int:
+        """Leave as failed what nobody has taken for so long, and return how many there were."""
+        return purges.give_up(self._open(), endpoint, age)
 
     def replies(self, numbers: Sequence[int]) -> Mapping[int, Reply]:
         """Return the answers that there are to some deliveries."""

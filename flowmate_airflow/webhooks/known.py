@@ -117,6 +117,10 @@ class Known:
         if self.is_unread():
             raise NotKnown("endpoints and tokens could not be read yet")
 
+    def endpoints(self) -> list[Endpoint]:
+        """Return all endpoints."""
+        return [target.endpoint for target in (self._targets or {}).values()]
+
     def target(self, name: str) -> Target | None:
         """Return an endpoint; None when there is none of that name."""
         return self._targets.get(name) if self._targets else None

@@ -34,6 +34,7 @@ from flowmate_airflow.webhooks.arrivals import Arrival, deliveries_of
 from flowmate_airflow.webhooks.bodies import BodyError
 from flowmate_airflow.webhooks.callers import Callers
 from flowmate_airflow.webhooks.endpoints import NAME
+from flowmate_airflow.webhooks.housekeeping import keep_house
 from flowmate_airflow.webhooks.incoming import Bounds, Gone, Intake, read_headers
 from flowmate_airflow.webhooks.known import Known, NotKnown
 from flowmate_airflow.webhooks.limits import Buckets
@@ -79,6 +80,7 @@ class Receiver:
 
     def __init__(self, source: Source, inbox: Inbox, address: str, bounds: Bounds | None = None) -> None:
         self._bounds = bounds or Bounds()
+        self._inbox = inbox
         self._url = address.rstrip("/")
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="flowmate-webhooks")
         self._writer = Writer(inbox.insert)
@@ -102,9 +104,13 @@ class Receiver:
             await send({"type": "websocket.close"})
 
     def start(self) -> None:
-        """Begin to read what is to be known, before the first request."""
+        """Begin to read what is to be known, before the first request, and to remove what is old."""
         if self._keeping is None or self._keeping.done():
-            self._keeping = asyncio.ensure_future(self._known.keep_fresh())
+            self._keeping = asyncio.ensure_future(self._keep())
+
+    async def _keep(self) -> None:
+        house = keep_house(self._inbox, self._known.endpoints, self._pool)
+        await asyncio.gather(self._known.keep_fresh(), house)
 
     async def close(self) -> None:
         """Wait for what is to be stored, and end."""
