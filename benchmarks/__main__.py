@@ -26,6 +26,7 @@ from benchmarks.pairing import pairing
 from benchmarks.receiving import receiving
 from benchmarks.sourcing import sourcing
 from benchmarks.stepping import stepping
+from benchmarks.waking import waking
 
 PARTS: dict[str, Callable[[Plan, Path], Iterator[Row]]] = {
     "build": building,
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Plan, Path], Iterator[Row]]] = {
     "map": mapping,
     "hand-off": handing_off,
     "webhooks": receiving,
+    "waking": waking,
 }
 
 

@@ -37,9 +37,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "store_url": {
         "description": (
-            "The database of what FlowMate keeps between runs (states, dead letters, results, links, catalogs, changed "
-            "credentials): the URL of a PostgreSQL database, which may be Airflow's own, or of an SQLite file for one "
-            "machine. Empty: the SQLite file `flowmate/store.db` in AIRFLOW_HOME."
+            "The database of what FlowMate keeps (deliveries of webhooks, states, dead letters, results, links, "
+            "catalogs, changed credentials): the URL of a PostgreSQL database, which may be Airflow's own, or of an "
+            "SQLite file for one machine. Empty: the SQLite file `flowmate/store.db` in AIRFLOW_HOME."
         ),
         "version_added": "0.1.0",
         "type": "string",
@@ -124,10 +124,20 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "flowmate_airflow.operators.connector",
                     "flowmate_airflow.operators.map",
+                    "flowmate_airflow.operators.outgoing",
                     "flowmate_airflow.operators.pair",
+                    "flowmate_airflow.operators.reply",
                     "flowmate_airflow.operators.split",
                     "flowmate_airflow.operators.state",
+                    "flowmate_airflow.operators.subscriptions",
                 ],
+            }
+        ],
+        "sensors": [{"integration-name": "FlowMate", "python-modules": ["flowmate_airflow.sensors.webhook"]}],
+        "triggers": [
+            {
+                "integration-name": "FlowMate",
+                "python-modules": ["flowmate_airflow.triggers.outgoing", "flowmate_airflow.triggers.webhook"],
             }
         ],
         "cli": ["flowmate_airflow.cli.airflow.get_flowmate_commands"],

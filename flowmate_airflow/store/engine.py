@@ -16,6 +16,8 @@ from flowmate_airflow.store.urls import DRIVER, OPTION, SQLITE, make_file
 BUSY_SECONDS = 30
 """How long one waits for SQLite, which lets one process write at a time."""
 CONNECT_SECONDS = 10
+LOST_SECONDS = 60
+"""After this a PostgreSQL server that the network has swallowed is given up; by itself TCP waits for hours."""
 
 
 def make_engine(url: URL) -> Engine:
@@ -37,7 +39,14 @@ def _postgres(url: URL) -> Engine:
             pool_pre_ping=True,
             pool_size=2,
             max_overflow=8,
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "flowmate"},
+            connect_args={
+                "connect_timeout": CONNECT_SECONDS,
+                "application_name": "flowmate",
+                "keepalives_idle": LOST_SECONDS // 2,
+                "keepalives_interval": LOST_SECONDS // 6,
+                "keepalives_count": 3,
+                "tcp_user_timeout": LOST_SECONDS * 1000,
+            },
         )
     except ImportError as error:
         raise StoreError(
