@@ -34,39 +34,46 @@ def peer(requirement: str) -> Path:
 
 
 def node_path() -> str:
-    """Return where programs are found: on a machine without Node that of the tests is used."""
-    return f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"
+    """Return where programs are found: Node is the tests' own, whose version is known."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
-def npm(package: str, version: str) -> Path:
+def npm(package: str, version: str, builds: str) -> Path:
     """Return the folder with the commands of a peer that npm installs.
 
+    :param builds: the one of its packages that is compiled; what else would be is left out, as it needs more than a
+        compiler
     :raises PeerMissing: it cannot be installed, or not within a quarter of an hour
     """
     folder = PEERS / f"{package}-{version}"
-    commands = folder / "node_modules" / ".bin"
     done = folder / "installed"
-    if done.exists():
-        return commands
-    folder.mkdir(parents=True, exist_ok=True)
-    options = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error", "--prefix", str(folder)]
+    if not done.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _npm(folder, "install", "--ignore-scripts", "--no-package-lock", f"{package}@{version}")
+        _npm(folder, "rebuild", builds)
+        done.touch()
+    return folder / "node_modules" / ".bin"
+
+
+def _npm(folder: Path, *arguments: str) -> None:
+    environment = {**os.environ, "PATH": node_path()}
+    command = ["npm", *arguments, "--no-audit", "--no-fund", "--loglevel=error"]
     try:
-        subprocess.run(
-            ["npm", "install", *options, f"{package}@{version}"],
-            env={**os.environ, "PATH": node_path()},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=900,
+        node = subprocess.run(
+            ["node", "-p", "process.execPath"], env=environment, capture_output=True, text=True, check=True
         )
-    except FileNotFoundError:
+        home = Path(node.stdout.strip()).parent.parent
+        if (home / "include" / "node").is_dir():  # the headers of this Node; else they are fetched
+            environment["npm_config_nodedir"] = str(home)
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900
+        )
+    except (FileNotFoundError, subprocess.CalledProcessError):
         raise PeerMissing("npm is not installed") from None
     except subprocess.TimeoutExpired:
-        raise PeerMissing(f"npm did not install {package} within 15 minutes") from None
-    except subprocess.CalledProcessError as error:
-        raise PeerMissing(f"npm did not install {package}: {error.stderr.strip()[-200:]}") from None
-    done.touch()
-    return commands
+        raise PeerMissing(f"npm did not {arguments[0]} {arguments[-1]} within 15 minutes") from None
+    if done.returncode:
+        raise PeerMissing(f"npm did not {arguments[0]} {arguments[-1]}: {done.stderr.strip()[-200:]}")
 
 
 def connector(name: str) -> Manifest:

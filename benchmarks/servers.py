@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from local_airflow import LocalAirflow, free_ports
 
-N8N = "2.8.4"
+N8N = "2.39.10"
 _PATIENCE = 180.0
 _FLOW = """\
 flowmate: 1
@@ -99,7 +99,7 @@ def n8n(folder: Path) -> Iterator[Address]:
     :raises PeerMissing: it cannot be installed
     :raises ServerFailed: it does not start
     """
-    program = str(npm("n8n", N8N) / "n8n")
+    program = str(npm("n8n", N8N, "sqlite3") / "n8n")
     file = folder / "workflow.json"
     file.write_text(json.dumps([_WORKFLOW]), encoding="utf-8")
     port, broker = free_ports(2)
