@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -60,10 +61,10 @@ class Load:
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
-        number = 0
+        name, number = uuid4().hex[:8], 0
         while not self._stop.is_set():
             number += 1
-            key = f"key-{number}"
+            key = f"{name}-{number}"
             try:
                 answer = self._sender.send({"key": key}, delivery=key)
             except requests.RequestException as error:
