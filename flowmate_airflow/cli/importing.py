@@ -8,6 +8,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from flowmate_airflow.catalog.catalog import configured_catalog
 from flowmate_airflow.cli.common import count, print_json
 from flowmate_airflow.cli.errors import FAILED, CommandError, UsageError
 from flowmate_airflow.flows.positions import SourceMap
@@ -43,10 +44,11 @@ def import_oih(arguments: Namespace) -> int:
 
 def _import_all(source: Source, connectors: dict[str, str], name: str, problems: list[str]) -> list[ImportedFlow]:
     flows: list[ImportedFlow] = []
+    catalog = configured_catalog()
     taken: set[str] = set()
     for item in source.flows:
         try:
-            flow = import_flow(item, connectors, taken)
+            flow = import_flow(item, connectors, catalog, taken)
         except ImportProblem as error:
             problems.append(f"{name}: the flow {_shown(item)} was not imported: {error}")
         else:

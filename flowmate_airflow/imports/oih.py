@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.flows.models import MAX_STEPS
+from flowmate_airflow.flows.webhookmodels import WEBHOOK
 from flowmate_airflow.flows.yamltext import MAX_BYTES
 from flowmate_airflow.imports import names
 from flowmate_airflow.imports.gateway import is_gateway
@@ -15,7 +17,8 @@ from flowmate_airflow.imports.oih_gateways import Gateways
 from flowmate_airflow.imports.oih_graph import Way, in_order
 from flowmate_airflow.imports.oih_head import head, own_id
 from flowmate_airflow.imports.oih_models import OihGraph, read_graph
-from flowmate_airflow.imports.oih_nodes import convert_node
+from flowmate_airflow.imports.oih_nodes import convert_node, take_node
+from flowmate_airflow.imports.oih_start import NO_MESSAGES, Start, start
 from flowmate_airflow.imports.report import Finding, ImportProblem, printable
 from flowmate_airflow.imports.source import SourceFlow
 from flowmate_airflow.imports.transforms import identity
@@ -45,10 +48,35 @@ class ImportedFlow:
         return [finding for finding in self.findings if finding.level == "todo"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The graph in the order in which its steps are made.
+
+    :param index: where each node stands in the source
+    :param nodes: the nodes that become steps
+    :param ways: how messages come to each of them
+    :param roots: the nodes that no edge leads to
+    """
+
+    index: Mapping[str, int]
+    nodes: Sequence[str]
+    ways: Mapping[str, list[Way]]
+    roots: Sequence[str]
+
+    @property
+    def first(self) -> str:
+        """The node that OIH starts the flow with."""
+        return self.roots[0]
+
+
 @dataclass(slots=True)
 class _Steps:
-    """The steps made so far, and where each node's messages are to be had."""
+    """The steps made so far, and where each node's messages are to be had.
 
+    :param above: what stands above the first step: the task with a webhook's events, if there is one
+    """
+
+    above: list[str] = field(default_factory=list)
     made: list[dict[str, Any]] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
     last: dict[str, str] = field(default_factory=dict)
@@ -61,7 +89,7 @@ class _Steps:
         for key in ("title", "description"):
             if key in keys:
                 step[key] = keys.pop(key)
-        above = [self.made[-1]["id"]] if self.made else []
+        above = [self.made[-1]["id"]] if self.made else self.above
         if list(needs) != above:
             step["needs"] = list(needs)
         if when is not None:
@@ -72,10 +100,11 @@ class _Steps:
         self.nodes.setdefault(node, []).append(id_)
 
 
-def import_flow(source: SourceFlow, connectors: Mapping[str, str], taken: set[str]) -> ImportedFlow:
+def import_flow(source: SourceFlow, connectors: Mapping[str, str], catalog: Catalog, taken: set[str]) -> ImportedFlow:
     """Return a flow of OIH as a flow file.
 
     :param connectors: names of connectors by componentId
+    :param catalog: the connectors whose manifests are known
     :param taken: ids of flows that others have, in lower case
     :raises ImportProblem: nothing can be made of it
     """
@@ -84,18 +113,20 @@ def import_flow(source: SourceFlow, connectors: Mapping[str, str], taken: set[st
     ledger.nodes = dict(enumerate(node.id for node in graph.nodes))
     made = head(ledger)
     id_ = names.flow_id([made.get("title"), own_id(ledger), source.id], taken)
-    steps = _steps(ledger, graph, connectors)
+    order = _order(ledger, graph)
+    begin = start(ledger, order.index[order.first], id_, connectors, catalog)
+    steps = _steps(ledger, order, connectors, begin)
     if len(steps.made) > MAX_STEPS:
         raise ImportProblem(f"it would have {len(steps.made):,} steps; a flow may have {MAX_STEPS:,}; split it")
     ledger.close()
     findings = [*source.beside, *ledger.findings]
     findings.sort(key=lambda finding: finding.level == "info")
-    flow = {"flowmate": 1, "id": id_, **made, "steps": steps.made}
+    flow = {"flowmate": 1, "id": id_, **made, **begin.keys, "steps": steps.made}
     text = flow_text(flow, _comments(findings, steps.nodes))
     return ImportedFlow(id_, text, len(steps.made), steps.nodes, findings)
 
 
-def _steps(ledger: Ledger, graph: OihGraph, connectors: Mapping[str, str]) -> _Steps:
+def _order(ledger: Ledger, graph: OihGraph) -> _Order:
     index = {node.id: number for number, node in enumerate(graph.nodes)}
     gateways = Gateways(
         ledger, {id_: at for id_, at in index.items() if is_gateway(ledger.get(("graph", "nodes", at)))}
@@ -105,21 +136,29 @@ def _steps(ledger: Ledger, graph: OihGraph, connectors: Mapping[str, str]) -> _S
     ordered = in_order(list(index), edges)
     ways = gateways.ways(ordered, edges)
     targets = {target for _, target in edges}
-    steps = _Steps()
+    roots = [node for node in ordered if node not in targets]
+    return _Order(index, [node for node in ordered if node not in gateways.places], ways, roots)
+
+
+def _steps(ledger: Ledger, order: _Order, connectors: Mapping[str, str], begin: Start) -> _Steps:
+    steps = _Steps([WEBHOOK] if begin.has_webhook else [])
+    steps.ids.update(steps.above)
     ids = {}
-    for id_, number in index.items():
-        if id_ not in gateways.places:
-            ids[id_] = names.step_id(id_, steps.ids)
-            steps.ids.add(ids[id_])
-            _tell_id(ledger, number, ids[id_])
-    first = next(node for node in ordered if node not in targets)
-    for node in ordered:
-        if node in gateways.places:
-            continue
-        if node not in targets and node != first:
+    for id_ in sorted(order.nodes, key=order.index.__getitem__):
+        ids[id_] = names.step_id(id_, steps.ids)
+        steps.ids.add(ids[id_])
+        if id_ != order.first or not begin.is_taken:
+            _tell_id(ledger, order.index[id_], ids[id_])
+    for node in order.nodes:
+        if node in order.roots[1:]:
             message = "no edge leads to it: OIH started the first such node only, here all of them run"
-            ledger.todo(("graph", "nodes", index[node], "id"), message)
-        _add_node(ledger, steps, node, index[node], ids[node], ways[node], connectors)
+            ledger.todo(("graph", "nodes", order.index[node], "id"), message)
+        if node == order.first and begin.is_taken:
+            _take_node(ledger, steps, node, order.index[node], ids[node])
+        else:
+            _add_node(ledger, steps, node, ids[node], order, connectors, begin)
+    if not steps.made:
+        steps.add(order.first, ids[order.first], steps.above, None, {"map": identity()})
     return steps
 
 
@@ -166,17 +205,34 @@ def _tell_id(ledger: Ledger, number: int, id_: str) -> None:
         ledger.info(path, f"it is the step `{id_}`")
 
 
+def _take_node(ledger: Ledger, steps: _Steps, node: str, index: int, id_: str) -> None:
+    """Let the flow's webhook stand for a node that only handed on what was posted."""
+    after = take_node(ledger, index)
+    steps.last[node] = WEBHOOK
+    steps.nodes[node] = [WEBHOOK]
+    if after is not None:
+        steps.add(node, names.step_id(f"{id_}_after", steps.ids), steps.above, None, {"map": after})
+
+
 def _add_node(
-    ledger: Ledger, steps: _Steps, node: str, index: int, id_: str, ways: list[Way], connectors: Mapping[str, str]
+    ledger: Ledger,
+    steps: _Steps,
+    node: str,
+    id_: str,
+    order: _Order,
+    connectors: Mapping[str, str],
+    begin: Start,
 ) -> None:
-    parts = convert_node(ledger, index, id_, connectors, not ways)
-    needs, when = _inputs(steps, node, id_, ways)
+    is_first, ways = node == order.first, order.ways[node]
+    why_no_map = begin.why_no_map if is_first else None if ways else NO_MESSAGES
+    parts = convert_node(ledger, order.index[node], id_, connectors, why_no_map)
+    needs, when = (steps.above, None) if is_first else _inputs(steps, node, id_, ways)
     if parts.before is not None:
-        steps.add(node, names.step_id(f"{id_}_before", steps.ids), needs, when, {"map": parts.before})
+        steps.add(node, names.step_id(f"{parts.id}_before", steps.ids), needs, when, {"map": parts.before})
         needs, when = [steps.last[node]], None
-    steps.add(node, id_, needs, when, parts.use)
+    steps.add(node, parts.id, needs, when, parts.use)
     if parts.after is not None:
-        steps.add(node, names.step_id(f"{id_}_after", steps.ids), [id_], None, {"map": parts.after})
+        steps.add(node, names.step_id(f"{parts.id}_after", steps.ids), [parts.id], None, {"map": parts.after})
 
 
 def _inputs(steps: _Steps, node: str, id_: str, ways: list[Way]) -> tuple[list[str], str | None]:

@@ -1,11 +1,9 @@
-"""What an OIH flow says about itself: name, cron, owners, and how it is started."""
+"""What an OIH flow says about itself: name, kind and owners."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flowmate_airflow.flows.errors import FlowError
-from flowmate_airflow.flows.schedules import parse_schedule
 from flowmate_airflow.imports.ledger import Ledger
 from flowmate_airflow.imports.oih_models import plain_id
 
@@ -31,7 +29,7 @@ _INFO = {
 
 
 def head(ledger: Ledger) -> dict[str, Any]:
-    """Return the keys of the flow above its steps, but for its id; all of them are taken or reported."""
+    """Return the keys that describe the flow; all of them are taken or reported."""
     made: dict[str, Any] = {}
     title = shortened(ledger, ("name",), MAX_TITLE)
     if title is not None:
@@ -40,7 +38,7 @@ def head(ledger: Ledger) -> dict[str, Any]:
     if description is not None:
         made["description"] = description
     made |= _people(ledger)
-    made |= _start(ledger)
+    _tell_kind(ledger)
     for key, message in _INFO.items():
         if key in ledger.source:
             ledger.info((key,), message)
@@ -80,34 +78,9 @@ def _people(ledger: Ledger) -> dict[str, Any]:
     return made
 
 
-def _start(ledger: Ledger) -> dict[str, Any]:
-    kind, cron = ledger.source.get("type"), ledger.source.get("cron")
-    if kind == "ordinary":
+def _tell_kind(ledger: Ledger) -> None:
+    if ledger.source.get("type") == "ordinary":
         ledger.info(("type",), "a flow of the usual kind")
     elif "type" in ledger.source:
         message = "FlowMate knows one kind of flow: each step is a task that handles a batch of messages"
         ledger.todo(("type",), message)
-    webhooks = ("flowSettings", "webhooks")
-    if ledger.get(webhooks) is not None:
-        ledger.todo(webhooks, "how its webhook was guarded: say it again where the webhook is set up")
-    if isinstance(cron, str) and cron.strip():
-        return _schedule(ledger, cron)
-    message = "the flow has no cron: in OIH a webhook or a person started it; add the webhook by hand, or a `schedule`"
-    ledger.todo(("cron",), message)
-    return {}
-
-
-def _schedule(ledger: Ledger, cron: str) -> dict[str, Any]:
-    fields = cron.split()
-    wanted = " ".join(fields[1:] if len(fields) == 6 and fields[0] in ("0", "00") else fields)
-    try:
-        if len(wanted.split()) != 5 and not wanted.startswith("@"):
-            raise ValueError("FlowMate's cron has five fields and no seconds")
-        parse_schedule(wanted)
-    except (ValueError, FlowError) as error:
-        ledger.todo(("cron",), f"it was left out: {error}; write a `schedule` by hand")
-        return {}
-    seconds = "; its field for seconds was left out" if len(fields) == 6 else ""
-    message = "it is the `schedule`, in UTC: OIH took it in the zone of its server, so check `timezone`"
-    ledger.todo(("cron",), message + seconds)
-    return {"schedule": wanted, "timezone": "UTC"}

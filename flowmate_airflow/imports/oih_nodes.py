@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flowmate_airflow.catalog.names import connector_slug, function_slug
 from flowmate_airflow.imports import names
 from flowmate_airflow.imports.ledger import Ledger
 from flowmate_airflow.imports.oih_head import MAX_TITLE, shortened
 from flowmate_airflow.imports.oih_models import plain_id
+from flowmate_airflow.imports.oih_use import take_use
 from flowmate_airflow.imports.report import Path, printable
 from flowmate_airflow.imports.transforms import LEFT_OUT, BadTransform, as_map, has_secret
 from flowmate_airflow.imports.values import config
 
-_COMMAND = re.compile(r"(?P<component>[^:]+):(?P<function>[^@:]+)(?:@(?P<version>.*))?")
-"""elastic.io's `team/component:function@version`."""
 _CREDENTIALS = ("credentials_id", "credential_id", "selected_credentials_id")
+_OFF = (False, None, "", "false")
+_TAKEN = "the node is no step here, but the flow's `webhook`"
+_PUT_INTO_BODY = (
+    "; elastic.io put `_query`, `_headers`, `_method` and `_url` into the data: here they are `query`, `headers`, "
+    "`method` and `path` under `metadata.webhook`"
+)
+_CALLERS = (
+    "it said who may call: everybody, who has a name and password (`scheme: basic`), a key in a header "
+    "(`scheme: token_header`) or an HMAC (elastic.io's is in `x-eio-signature`); look at it, and write the scheme"
+)
+_TAKEN_FIELDS = "the flow's `webhook` has no such fields; look at what they asked for"
 _TRANSFORMS = ("applyTransform", "transformFunction", "secondTransformFunction")
 _INFO = {
     "_id": "MongoDB's id of the node",
@@ -64,18 +72,20 @@ class NodeParts:
     after: str | None = None
 
 
-def convert_node(ledger: Ledger, index: int, step_id: str, connectors: Mapping[str, str], is_first: bool) -> NodeParts:
+def convert_node(
+    ledger: Ledger, index: int, step_id: str, connectors: Mapping[str, str], why_no_map: str | None
+) -> NodeParts:
     """Return what becomes of a node; all of it that is known is taken or reported.
 
     :param step_id: the id of the step
     :param connectors: names of connectors by componentId
-    :param is_first: whether no messages come to it
+    :param why_no_map: why no `map` can stand before it; None: one can
     """
     path: Path = ("graph", "nodes", index)
     node = ledger.get(path)
     parts = NodeParts(step_id, {})
     title = shortened(ledger, (*path, "name"), MAX_TITLE)
-    use = _use(ledger, path, node, connectors)
+    use = take_use(ledger, path, connectors)
     if title is not None:
         parts.use["title"] = title
     description = ledger.text((*path, "description"))
@@ -86,7 +96,7 @@ def convert_node(ledger: Ledger, index: int, step_id: str, connectors: Mapping[s
     if connection is not None:
         parts.use["connection"] = connection
     with_ = _fields(ledger, path, node)
-    _settings(ledger, (*path, "nodeSettings"), parts, with_, is_first)
+    _settings(ledger, (*path, "nodeSettings"), parts, with_, why_no_map)
     if with_:
         parts.use["with"] = with_
     # The order in which a flow's author would write them.
@@ -99,30 +109,32 @@ def convert_node(ledger: Ledger, index: int, step_id: str, connectors: Mapping[s
     return parts
 
 
-def _use(ledger: Ledger, path: Path, node: dict[str, Any], connectors: Mapping[str, str]) -> str:
-    component, function = plain_id(node.get("componentId", node.get("component_id"))), node.get("function")
-    command = _COMMAND.fullmatch(node["command"]) if isinstance(node.get("command"), str) else None
-    if command is not None:
-        component, function = component or command["component"], function or command["function"]
-    connector = connectors.get(component) if isinstance(component, str) else None
-    guess = "" if connector else "; this is a guess: give its name by --connectors"
-    if connector is None:
-        texts = [node.get("name"), str(component).rpartition("/")[2] if command else None, component]
-        guesses = (connector_slug(text) for text in texts if isinstance(text, str))
-        connector = next((name for name in guesses if name), "connector")
-    name = function_slug(function) if isinstance(function, str) and function else ""
-    use = f"{connector}/{name or 'function'}"
-    for key in ("componentId", "component_id", "command"):
-        if key in node:
-            ledger.todo_if(guess, (*path, key), f"it became the connector `{connector}`{guess}")
-    if name and name == function and "function" in node:
-        ledger.take((*path, "function"))
-    elif not name or name != function:
-        key = "function" if "function" in node or command is None else "command"
-        ledger.todo((*path, key), f"it cannot be a function's name; the step has `{use}`")
-    if not any(key in node for key in ("componentId", "component_id", "command")):
-        ledger.todo((*path, "componentId"), f"the node names no component; `{connector}`{guess}")
-    return use
+def take_node(ledger: Ledger, index: int) -> str | None:
+    """Take the first node, that only handed on what was posted, and return the transform after it.
+
+    :returns: the expression of a `map` step
+    """
+    path: Path = ("graph", "nodes", index)
+    node = ledger.get(path)
+    settings = (*path, "nodeSettings")
+    parts = NodeParts("", {})
+    if isinstance(ledger.get(settings), dict) and ledger.get(settings):
+        _transforms(ledger, settings, parts, "the events are what was posted: nothing can transform them before")
+        for key in ledger.get(settings):
+            if key == "passthrough" and ledger.get((*settings, key)) not in _OFF:
+                ledger.todo((*settings, key), "the events do not stand under `passthrough` of later messages")
+            elif key not in _TRANSFORMS:
+                ledger.info((*settings, key), _TAKEN)
+    for key in node:
+        if key in _CREDENTIALS:
+            ledger.todo_if(node[key], (*path, key), _CALLERS if node[key] else "it is empty")
+        elif key == "fields":
+            ledger.todo_if(node[key], (*path, key), _TAKEN_FIELDS if node[key] else "it is empty")
+        elif key in ("function", "command"):
+            ledger.info((*path, key), _TAKEN + _PUT_INTO_BODY)
+        elif key != "nodeSettings" or not ledger.get(settings) or not isinstance(ledger.get(settings), dict):
+            ledger.info((*path, key), _TAKEN)
+    return parts.after
 
 
 def _connection(ledger: Ledger, path: Path, node: dict[str, Any]) -> str | None:
@@ -157,7 +169,7 @@ def _fields(ledger: Ledger, path: Path, node: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _settings(ledger: Ledger, path: Path, parts: NodeParts, with_: dict[str, Any], is_first: bool) -> None:
+def _settings(ledger: Ledger, path: Path, parts: NodeParts, with_: dict[str, Any], why_no_map: str | None) -> None:
     settings = ledger.get(path)
     if not isinstance(settings, dict):
         if settings is not None:
@@ -167,7 +179,7 @@ def _settings(ledger: Ledger, path: Path, parts: NodeParts, with_: dict[str, Any
         return
     if not settings:
         ledger.info(path, "it is empty")
-    _transforms(ledger, path, parts, is_first)
+    _transforms(ledger, path, parts, why_no_map)
     handed: dict[str, Any] = {}
     for key in settings:
         _setting(ledger, path, key, parts, handed)
@@ -180,7 +192,7 @@ def _setting(ledger: Ledger, path: Path, key: str, parts: NodeParts, handed: dic
     if key == "continueOnError":
         _continue_on_error(ledger, where, value, parts)
     elif key in _PLATFORM:
-        is_off = value in (False, None, "", "false")
+        is_off = value in _OFF
         message = "it is off, as it is here" if is_off else _PLATFORM[key]
         if key in _SEEN_TOO:
             _hand_over(ledger, where, handed)
@@ -206,7 +218,7 @@ def _hand_over(ledger: Ledger, path: Path, handed: dict[str, Any]) -> None:
 
 def _passthrough(ledger: Ledger, path: Path, parts: NodeParts) -> None:
     """Tell where later steps find the messages of a step that passes them through; the runner does it."""
-    if ledger.get(path) in (False, None, "", "false"):
+    if ledger.get(path) in _OFF:
         ledger.info(path, "it is off, as it is here")
         return
     node = ledger.nodes[int(path[2])]
@@ -225,15 +237,15 @@ def _continue_on_error(ledger: Ledger, path: Path, value: Any, parts: NodeParts)
         ledger.info(path, "it is off, as it is here")
 
 
-def _transforms(ledger: Ledger, path: Path, parts: NodeParts, is_first: bool) -> None:
+def _transforms(ledger: Ledger, path: Path, parts: NodeParts, why_no_map: str | None) -> None:
     settings = ledger.get(path)
     apply = str(settings.get("applyTransform") or "")
     last = "secondTransformFunction" if settings.get("secondTransformFunction") else "transformFunction"
     before, after = apply in ("before", "both"), apply in ("after", "both")
     if before:
-        parts.before = _transform(ledger, (*path, "transformFunction"), "before", is_first)
+        parts.before = _transform(ledger, (*path, "transformFunction"), "before", why_no_map)
     if after:
-        parts.after = _transform(ledger, (*path, last), "after", False)
+        parts.after = _transform(ledger, (*path, last), "after", None)
     if "applyTransform" in settings:
         if apply and not before and not after:
             ledger.todo((*path, "applyTransform"), "it is not before, after or both, so OIH did nothing")
@@ -246,12 +258,12 @@ def _transforms(ledger: Ledger, path: Path, parts: NodeParts, is_first: bool) ->
             ledger.info((*path, key), "applyTransform does not ask for it" if settings[key] else "it is empty")
 
 
-def _transform(ledger: Ledger, path: Path, when: str, is_first: bool) -> str | None:
+def _transform(ledger: Ledger, path: Path, when: str, why_no_map: str | None) -> str | None:
     source = ledger.get(path)
     if source is None or source == "":
         return None
-    if is_first:
-        ledger.todo(path, "no messages come to the first step, so there is nothing to transform before it")
+    if why_no_map is not None:
+        ledger.todo(path, why_no_map)
         return None
     if not isinstance(source, str) or "\0" in source:
         ledger.todo(path, "it is no text, so it is no transform; OIH let messages through unchanged, and so does this")

@@ -91,7 +91,8 @@ def loaded(text: str, folder: Path) -> Flow:
         for key, fields in found.items():
             kind, function = key.split()
             schemas = {one: {} for one in fields}
-            manifest.setdefault(kind, {})[function] = {"title": function, "fields": schemas}
+            takes = {"webhook": {"subscribes": False}} if kind == "triggers" and "webhook" in content else {}
+            manifest.setdefault(kind, {})[function] = {"title": function, "fields": schemas, **takes}
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / "connector.yaml").write_text(json.dumps(manifest), encoding="utf-8")
     found_flow = read_flow(text.encode(), Path("imported.yaml"), Catalog(folder))

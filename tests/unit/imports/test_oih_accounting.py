@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imports_harness import Import, ImportOih, loaded
 
+from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.flows.expressions import leaves
 from flowmate_airflow.imports.oih import import_flow
 from flowmate_airflow.imports.source import SourceFlow
@@ -165,6 +166,17 @@ def test_every_value_is_in_the_file_or_in_the_report(import_oih: ImportOih, tmp_
     loaded(result.text(), tmp_path / "catalog")
 
 
+def test_every_value_of_a_flow_that_a_webhook_starts_is_there_too(import_oih: ImportOih, tmp_path: Path) -> None:
+    source = big_flow()
+    del source["cron"]
+    source["flowSettings"]["webhooks"] |= {"requireWebhookAuth": True, "hmacAuthSecret": "5f00", "new": {"x": "w-v1"}}
+    source["graph"]["nodes"][0] |= {"componentId": "hooks", "name": "Webhook", "function": "receive"}
+    result: Import = import_oih(source, "--format", "json")
+    assert unaccounted(source, result.flow(), result.report["flows"][0]["findings"]) == []
+    assert next(iter(result.steps())) == "a_after"
+    loaded(result.text(), tmp_path / "catalog")
+
+
 def test_the_account_notices_what_is_missing() -> None:
     source = {"name": "a", "graph": {"nodes": [{"id": "x"}]}, "lost": {"y": "z"}}
     assert unaccounted(source, {"title": "a", "id": "x"}, []) == ["/lost/y"]
@@ -187,6 +199,10 @@ SETTING_KEYS = st.sampled_from(
         *("snapshotKey", "idLinking", "devMode", "basaasFlows", "other"),
     ]
 )
+HOOK_KEYS = st.sampled_from(
+    ["requireWebhookAuth", "hmacAuthSecret", "hmacHeaderKey", "hmacAlgorithm", "allTenantUsers", "other"]
+)
+WEBHOOKS = JSON | st.dictionaries(HOOK_KEYS, JSON, max_size=4)
 FLOW_KEYS = st.sampled_from(["name", "description", "owners", "tenant", "type", "flowSettings", "status", "_id", "new"])
 NODE = st.dictionaries(NODE_KEYS, JSON, max_size=5) | st.fixed_dictionaries(
     {"nodeSettings": st.dictionaries(SETTING_KEYS, JSON | st.sampled_from(["before", "after", "both"]), max_size=5)}
@@ -194,12 +210,16 @@ NODE = st.dictionaries(NODE_KEYS, JSON, max_size=5) | st.fixed_dictionaries(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(first=NODE, second=NODE, head=st.dictionaries(FLOW_KEYS, JSON, max_size=4))
+@given(
+    first=NODE, second=NODE, head=st.dictionaries(FLOW_KEYS, JSON, max_size=4), hooks=WEBHOOKS, is_hook=st.booleans()
+)
 def test_whatever_stands_in_a_flow_is_accounted_for(
-    first: dict[str, Any], second: dict[str, Any], head: dict[str, Any]
+    first: dict[str, Any], second: dict[str, Any], head: dict[str, Any], hooks: Any, is_hook: bool
 ) -> None:
-    nodes = [{**first, "id": "n1"}, {**second, "id": "n2"}]
+    receives = {"command": "elasticio/webhook:receive", "componentId": None, "name": None, "function": None}
+    nodes = [{**first, **(receives if is_hook else {}), "id": "n1"}, {**second, "id": "n2"}]
+    head = {"flowSettings": {"webhooks": hooks}, **head}
     source = {**head, "graph": {"nodes": nodes, "edges": [{"source": "n1", "target": "n2"}]}}
-    made = import_flow(SourceFlow(source, ()), {}, set())
+    made = import_flow(SourceFlow(source, ()), {}, Catalog(), set())
     result = Import(0, "", "", {"flow.yaml": made.text})
     assert unaccounted(source, result.flow(), [finding.as_dict() for finding in made.findings]) == []

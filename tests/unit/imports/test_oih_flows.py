@@ -169,15 +169,6 @@ def test_cron(import_oih: ImportOih, tmp_path: Path, cron: Any, schedule: str | 
     loaded(result.text(), tmp_path / "catalog")
 
 
-def test_a_flow_that_a_webhook_starts(import_oih: ImportOih) -> None:
-    guard = {"requireWebhookAuth": True, "hmacAuthSecret": "s3cr3t-value", "hmacHeaderKey": "x-hmac"}
-    result = import_oih({**chain(), "flowSettings": {"webhooks": guard}})
-    assert "schedule" not in result.flow()
-    assert "add the webhook by hand" in result.err
-    assert "x-hmac" in result.err
-    assert "s3cr3t-value" not in result.err + result.text()
-
-
 def test_owner_and_tenant(import_oih: ImportOih) -> None:
     result = import_oih({**chain(), "owners": [{"id": "ann", "type": "user"}], "tenant": "acme"})
     assert (result.flow()["owner"], result.flow()["tags"]) == ("ann", ["tenant:acme"])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from imports_harness import ImportOih, chain, flow, loaded, node
 from jinja2.sandbox import SandboxedEnvironment
 
+from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.cli.main import main
 from flowmate_airflow.flows.expressions import check_jinja
 from flowmate_airflow.imports.oih import import_flow
@@ -219,7 +220,7 @@ GRAPH = st.fixed_dictionaries(
 def test_any_json_is_a_flow_or_a_problem(source: dict[str, Any]) -> None:
     source = json.loads(json.dumps(source, ensure_ascii=False).encode("utf-8", "replace"))
     try:
-        made = import_flow(SourceFlow(source, ()), {}, set())
+        made = import_flow(SourceFlow(source, ()), {}, Catalog(), set())
     except ImportProblem:
         return
     assert made.text.isascii() or made.text.encode()
