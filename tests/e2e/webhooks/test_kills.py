@@ -21,7 +21,7 @@ import requests
 from harness import AirflowTrouble, Client, LocalAirflow, LocalPostgres, new_airflow, postgres_programs, wait_until
 from senders import SECRET, GithubSender, KeyedService, hook_url, wait_for_endpoint
 
-KILLS = int(os.environ.get("FLOWMATE_KILLS", "2"))
+KILLS = int(os.environ.get("FLOWMATE_KILLS", "1"))
 FLOW = "under_fire"
 TEXT = """
 flowmate: 1
