@@ -111,7 +111,7 @@ def _add_peer(stack: ExitStack, contenders: dict[str, _Contender], plan: Plan, f
         address = stack.enter_context(n8n(home))
     except (PeerMissing, ServerFailed) as error:
         return str(error).strip().splitlines()[-1][-200:]
-    contenders[PEER] = _Contender(address, plan.times(400, 150), home)
+    contenders[PEER] = _Contender(address, plan.times(200, 100), home)
     return ""
 
 
