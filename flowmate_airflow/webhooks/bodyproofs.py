@@ -95,7 +95,7 @@ def _texts(body: bytes, name: str) -> list[str]:
             found[-1] += data
 
     def refuse(*_: Any) -> None:
-        raise Rejected("the XML has a document type", 400)
+        raise Rejected("the XML has a document type")
 
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
@@ -103,5 +103,5 @@ def _texts(body: bytes, name: str) -> list[str]:
     try:
         parser.Parse(body, True)
     except (expat.ExpatError, ValueError, LookupError) as error:
-        raise Rejected(f"the body is no XML: {type(error).__name__}", 400) from None
+        raise Rejected(f"the body is no XML: {type(error).__name__}") from None
     return found

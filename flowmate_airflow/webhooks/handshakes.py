@@ -48,11 +48,11 @@ def _cloudevents(scheme: Scheme, request: HookRequest, secrets: Sequence[str], n
     if origin is None:
         return None
     if not _ORIGIN.fullmatch(origin):
-        raise Rejected("WebHook-Request-Origin is no host name", 400)
+        raise Rejected("WebHook-Request-Origin is no host name")
     asked = request.header("webhook-request-rate") or ""
     rate = asked if _RATE.fullmatch(asked) else "*"
-    allowed = (("allow", ", ".join(scheme.methods)), ("webhook-allowed-origin", origin), ("webhook-allowed-rate", rate))
-    return Reply(200, headers=allowed)
+    # The same for each scheme, and for what is no endpoint: its methods would tell which scheme it has.
+    return Reply(200, headers=(("allow", "POST"), ("webhook-allowed-origin", origin), ("webhook-allowed-rate", rate)))
 
 
 def _slack(scheme: Scheme, request: HookRequest, secrets: Sequence[str], now: float) -> Reply | None:
@@ -71,7 +71,7 @@ def _meta(scheme: Scheme, request: HookRequest, secrets: Sequence[str], now: flo
     tokens = [secret.removeprefix(VERIFY_TOKEN) for secret in secrets if secret.startswith(VERIFY_TOKEN)]
     given = secret_bytes(query.get("hub.verify_token", ""))
     if not given or not matches_one(map(secret_bytes, tokens), given):
-        raise Rejected(f"hub.verify_token is none of the secrets that begin with {VERIFY_TOKEN}", 403)
+        raise Rejected(f"hub.verify_token is none of the secrets that begin with {VERIFY_TOKEN}")
     return echo(_text(query.get("hub.challenge")))
 
 
@@ -81,7 +81,7 @@ def _graph(scheme: Scheme, request: HookRequest, secrets: Sequence[str], now: fl
     if token is None:
         return None
     if len(token) > MAX_QUESTION:
-        raise Rejected("the validationToken is too long", 400)
+        raise Rejected("the validationToken is too long")
     return echo(token)
 
 
@@ -108,7 +108,7 @@ def _zoom(scheme: Scheme, request: HookRequest, secrets: Sequence[str], now: flo
         return None
     token = at(body, "payload.plainToken")
     if not isinstance(token, str) or not _ZOOM_TOKEN.fullmatch(token):
-        raise Rejected("the plainToken is none", 400)
+        raise Rejected("the plainToken is none")
     secret = next(secret for secret in secrets if _is_proven_by(scheme, request, secret, now))
     encrypted = hmac.digest(secret_bytes(secret), token.encode(), "sha256").hex()
     return _json({"plainToken": token, "encryptedToken": encrypted})
@@ -238,7 +238,7 @@ def _learned(request: HookRequest, secrets: Sequence[str], signature: str, name:
 
 def _secret(text: str) -> str:
     if len(text) > MAX_SECRET:
-        raise Rejected("the secret of the handshake is too long", 400)
+        raise Rejected("the secret of the handshake is too long")
     return _text(text)
 
 
@@ -248,7 +248,7 @@ def _text(value: Any) -> str:
     :raises Rejected: it is none, too long, or has more in it than printable ASCII
     """
     if not isinstance(value, str) or not _TEXT.fullmatch(value):
-        raise Rejected("the challenge is none", 400)
+        raise Rejected("the challenge is none")
     return value
 
 

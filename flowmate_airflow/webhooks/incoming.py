@@ -7,13 +7,13 @@ import re
 from dataclasses import dataclass
 
 from flowmate_airflow.store.values import MIB
-from flowmate_airflow.webhooks.answers import Answer, Receive, Refused, Scope, explained, later
+from flowmate_airflow.webhooks.answers import Receive, Refused, Scope, explained, later
 from flowmate_airflow.webhooks.bodies import BodyError, check_encoding
 
 Headers = tuple[tuple[str, str], ...]
 
 _TELLING = re.compile(
-    r"content-(type|length|encoding)|authorization|.*(signature|token|hmac|secret|timestamp)|(webhook|svix|ce)-.*"
+    r"content-(type|length|encoding)|authorization|.*(signature|token|hmac|secret|timestamp).*|(webhook|svix|ce)-.*"
 )
 """Headers that decide something: two of them would let somebody choose which one is checked."""
 _NUMBER = re.compile(r"[0-9]{1,18}")
@@ -64,6 +64,15 @@ def _check_twice(names: list[str]) -> None:
         seen.add(name)
 
 
+def check_size(size: int, limit: int) -> None:
+    """Check the size of a body.
+
+    :raises Refused: it is larger than the limit
+    """
+    if size > limit:
+        raise Refused(explained(413, f"the body is larger than {limit:,} bytes", closes=True))
+
+
 class Intake:
     """Reads bodies, and counts what they take up together."""
 
@@ -103,8 +112,7 @@ class Intake:
                 chunk = message.get("body", b"")
                 size += len(chunk)
                 self._bytes += len(chunk)
-                if size > limit:
-                    raise Refused(_too_large(limit))
+                check_size(size, limit)
                 if self._bytes > self._bounds.bytes_at_once:
                     raise Refused(later(1, closes=True))
                 chunks.append(chunk)
@@ -143,9 +151,4 @@ def _check_head(headers: dict[str, str], limit: int) -> None:
         return
     if not _NUMBER.fullmatch(length):
         raise Refused(explained(400, "the header content-length is not a number", closes=True))
-    if int(length) > limit:
-        raise Refused(_too_large(limit))
-
-
-def _too_large(limit: int) -> Answer:
-    return explained(413, f"the body is larger than {limit:,} bytes", closes=True)
+    check_size(int(length), limit)

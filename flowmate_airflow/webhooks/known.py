@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from flowmate_airflow.webhooks.endpoints import Endpoint
-from flowmate_airflow.webhooks.targets import Target, target_of
+from flowmate_airflow.webhooks.targets import NOBODY, Target, target_of
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -90,6 +90,7 @@ class Known:
         self._pool = pool
         self._clock = clock
         self._targets: dict[str, Target] | None = None
+        self._max_body = NOBODY.endpoint.max_body
         self._tokens: Tokens | None = None
         self._registered: Tokens | None = None
         self._secrets: dict[str, _Secrets] = {}
@@ -120,6 +121,11 @@ class Known:
     def endpoints(self) -> list[Endpoint]:
         """Return all endpoints."""
         return [target.endpoint for target in (self._targets or {}).values()]
+
+    @property
+    def max_body(self) -> int:
+        """The bytes that a body may have at the endpoint that takes most: a smaller bound would tell which there are."""
+        return self._max_body
 
     def target(self, name: str) -> Target | None:
         """Return an endpoint; None when there is none of that name."""
@@ -196,6 +202,7 @@ class Known:
         endpoints = await self._read("the endpoints of webhooks", self._source.endpoints)
         if endpoints is not None:
             self._targets = self._prepared(endpoints)
+            self._max_body = max(each.endpoint.max_body for each in (NOBODY, *self._targets.values()))
         tokens = await self._read("the tokens of webhooks", self._read_tokens)
         if tokens is not None:
             self._tokens = tokens

@@ -35,7 +35,7 @@ from flowmate_airflow.webhooks.bodies import BodyError
 from flowmate_airflow.webhooks.callers import Callers
 from flowmate_airflow.webhooks.endpoints import NAME
 from flowmate_airflow.webhooks.housekeeping import keep_house
-from flowmate_airflow.webhooks.incoming import Bounds, Gone, Intake, read_headers
+from flowmate_airflow.webhooks.incoming import Bounds, Gone, Intake, check_size, read_headers
 from flowmate_airflow.webhooks.known import Known, NotKnown
 from flowmate_airflow.webhooks.limits import Buckets
 from flowmate_airflow.webhooks.requests import HookRequest, Rejected, Reply, Verified
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS")
+_ALLOWED = ("allow", ", ".join(METHODS))
+"""Of all schemes together: what an endpoint takes is told to nobody without a proof."""
 HANDSHAKES_A_MINUTE = 600
 DENIED_STEP = 0.05
 """Whoever is denied is answered after a multiple of so many seconds: the time tells nothing, either."""
@@ -159,18 +161,18 @@ class Receiver:
         address = self._address(scope)
         method = scope["method"]
         if method not in METHODS:
-            return _not_allowed(METHODS)
+            return answer(405, headers=(_ALLOWED, ("connection", "close")))
         headers = read_headers(scope, self._bounds)
         if self._known.is_unread():
             await self._known.first()
         target = self._let_in(address)
-        body = await self._intake.body(headers, receive, (target or NOBODY).endpoint.max_body)
+        body = await self._intake.body(headers, receive, self._known.max_body)
         request = HookRequest(method, address.url, headers, body)
         try:
             try:
                 return await self._judged(target, request, scope)
             except Rejected as rejected:
-                if rejected.status in (401, 403) and await self._known.reread(target):
+                if await self._known.reread(target):
                     target = self._let_in(address)  # something may just have changed
                     return await self._judged(target, request, scope)
                 raise
@@ -216,15 +218,14 @@ class Receiver:
         if reply is not None:
             return self._shaken(known, reply)
         if request.method == "OPTIONS":
-            return answer(204, headers=(("allow", ", ".join((*known.scheme.methods, "OPTIONS"))),))
-        if request.method not in known.scheme.methods and request.method != "HEAD":
-            return _not_allowed(known.scheme.methods)
+            return answer(204, headers=(_ALLOWED,))
         if target is None:
             dummy_work(request)
             raise Rejected("there is no such endpoint, or its token is not right")
         is_question = request.method == "HEAD"
         proven = replace(request, method=known.scheme.methods[0]) if is_question else request
         verified: Verified = await self._checked(target, verify, proven, secrets)
+        check_size(len(request.body), target.endpoint.max_body)
         wait = self._buckets.take(target.endpoint.name, target.endpoint.rate)
         if wait:
             return later(wait, 429)
@@ -279,10 +280,4 @@ class Receiver:
             self._side.reject(target.endpoint.name, rejected.reason)
         spent = time.monotonic() - began
         await asyncio.sleep(DENIED_STEP - spent % DENIED_STEP)
-        if rejected.status == 405:
-            return _not_allowed((target or NOBODY).scheme.methods)
-        return DENIED if rejected.status == 401 else answer(rejected.status)
-
-
-def _not_allowed(methods: tuple[str, ...]) -> Answer:
-    return answer(405, headers=(("allow", ", ".join(methods)), ("connection", "close")))
+        return DENIED

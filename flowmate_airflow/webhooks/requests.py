@@ -24,14 +24,12 @@ NOSNIFF = ("x-content-type-options", "nosniff")
 class Rejected(Exception):
     """A request that is not let in.
 
-    :param reason: a short text for our log; it is never told to the sender
-    :param status: of the answer
+    :param reason: a short text for our log. It is never told to the sender: each gets the same answer
     """
 
-    def __init__(self, reason: str, status: int = 401) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +57,11 @@ class HookRequest:
         if not found:
             return None
         if len(found) > 1:
-            raise Rejected(f"the header {name} is there {len(found)} times", 400)
+            raise Rejected(f"the header {name} is there {len(found)} times")
         if len(found[0]) > MAX_HEADER:
-            raise Rejected(f"the header {name} is longer than {MAX_HEADER} characters", 400)
+            raise Rejected(f"the header {name} is longer than {MAX_HEADER} characters")
         if not found[0].isascii():
-            raise Rejected(f"the header {name} is not ASCII", 400)
+            raise Rejected(f"the header {name} is not ASCII")
         return found[0]
 
     def query(self) -> Mapping[str, str]:
@@ -73,7 +71,7 @@ class HookRequest:
         """
         text = self.url.partition("#")[0].partition("?")[2]
         if len(text) > MAX_QUERY:
-            raise Rejected(f"the query is longer than {MAX_QUERY} characters", 400)
+            raise Rejected(f"the query is longer than {MAX_QUERY} characters")
         return first_values(parameters(text, "query"))
 
 
@@ -87,7 +85,7 @@ def parameters(text: str, what: str) -> list[tuple[str, str]]:
         return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
     except ValueError:
         reason = f"the {what} has more than {MAX_PARAMETERS} parameters or is not UTF-8"
-        raise Rejected(reason, 400) from None
+        raise Rejected(reason) from None
 
 
 def first_values(pairs: list[tuple[str, str]]) -> Mapping[str, str]:

@@ -61,7 +61,7 @@ def verify(scheme: Scheme, request: HookRequest, secrets: Sequence[str], now: fl
     :raises Rejected: it has no proof or a wrong one, or there is no secret to check it with
     """
     if request.method not in scheme.methods:
-        raise Rejected(f"the method is not {' or '.join(scheme.methods)}", 405)
+        raise Rejected(f"the method is not {' or '.join(scheme.methods)}")
     known = _as_known(scheme, request)
     sent_at = scheme.proof.check(known, [secret for secret in secrets if secret], now)
     delivery_id, event = first_of(scheme.delivery_id, known), first_of(scheme.event, known)

@@ -162,23 +162,50 @@ def test_a_refusal_is_noted_without_what_was_sent(served: Served, caplog: pytest
     assert len(served.kept(status=REJECTED)) == 1
 
 
+NAMES = ("orders", "small", "open", "bearer", "unsafe", "broken", "slack", "meta", "twilio", "flow~step", "orders/a/b")
+ANY_METHOD = ("GET", "PUT", "PATCH", "DELETE", "POST", "HEAD")
+
+
+@pytest.mark.parametrize("method", ANY_METHOD)
 @pytest.mark.parametrize(
-    ("name", "method", "status", "allow"),
+    ("query", "headers", "body"),
     [
-        ("orders", "GET", 405, "POST"),
-        ("nothing-here", "GET", 405, "POST"),
-        ("orders", "PUT", 405, "POST"),
-        ("nothing-here", "DELETE", 405, "POST"),
-        ("orders", "TRACE", 405, "POST, PUT, PATCH, DELETE, GET, HEAD, OPTIONS"),
-        ("nothing-here", "TRACE", 405, "POST, PUT, PATCH, DELETE, GET, HEAD, OPTIONS"),
-        ("orders", "OPTIONS", 204, "POST, OPTIONS"),
-        ("nothing-here", "OPTIONS", 204, "POST, OPTIONS"),
-        ("bearer", "OPTIONS", 204, "POST, PUT, PATCH, DELETE, GET, OPTIONS"),
+        ("", {}, b""),
+        ("?hub.mode=subscribe&hub.verify_token=wrong&hub.challenge=1", {}, b""),
+        ("", {"X-Hub-Signature-256": "\xe9", "X-Slack-Signature": "\xe9", "Authorization": "\xe9"}, BODY),
+        ("", {"X-Hub-Signature-256": "x" * 9000, "X-Twilio-Signature": "x" * 9000}, BODY),
+        ("", {"Content-Type": "application/x-www-form-urlencoded", "X-Twilio-Signature": "x"}, b"%ff=1"),
+        ("", {"Content-Type": "application/json"}, b"x" * 200),
     ],
 )
-def test_other_methods(unstored: Served, name: str, method: str, status: int, allow: str) -> None:
-    answer = unstored.post(name, method=method)
-    assert (answer.status, answer.headers["allow"], answer.body) == (status, allow, b"")
+def test_no_method_and_no_mistake_tells_which_endpoints_there_are(
+    unstored: Served, method: str, query: str, headers: dict[str, str], body: bytes
+) -> None:
+    answers = {name: unstored.post(f"{name}{query}", body, headers, method=method) for name in ("nothing-here", *NAMES)}
+    assert answers["nothing-here"] == Answered(401, {**ALWAYS, "content-length": "0"}, b"")
+    assert {name: answer for name, answer in answers.items() if answer != answers["nothing-here"]} == {}
+
+
+@pytest.mark.parametrize(("method", "status"), [("TRACE", 405), ("OPTIONS", 204)])
+def test_methods_that_are_no_delivery(unstored: Served, method: str, status: int) -> None:
+    for name in ("nothing-here", *NAMES):
+        answer = unstored.post(name, method=method)
+        assert (answer.status, answer.body) == (status, b"")
+        assert answer.headers["allow"] == "POST, PUT, PATCH, DELETE, GET, HEAD, OPTIONS"
+
+
+def test_the_reason_of_a_wrong_method_is_noted(served: Served) -> None:
+    assert served.post("orders", method="GET").status == 401
+    (noted,) = eventually(lambda: served.kept(status=REJECTED))
+    assert noted.error == "the method is not POST"
+
+
+def test_a_body_that_is_too_large_is_told_to_those_with_a_proof(served: Served) -> None:
+    answer = served.signed(b"x" * 101, name="small")
+    assert (answer.status, answer.body) == (413, b"the body is larger than 100 bytes\n")
+    for name in ("small", "nothing-here"):
+        assert served.post(name, b"x" * 101).status == 401
+        assert served.post(name, b"x" * (1024 * 1024 + 1)).status == 413
 
 
 def test_head_verifies_and_stores_nothing(served: Served) -> None:
@@ -300,7 +327,7 @@ def test_handshakes_are_answered_and_store_nothing(served: Served) -> None:
     assert (answer.status, answer.body) == (200, b"<script>")
     assert answer.headers["content-type"].startswith("text/plain")
     assert ALWAYS.items() <= answer.headers.items()
-    assert served.post(f"meta?{question.replace('hello', 'wrong')}", method="GET").status == 403
+    assert served.post(f"meta?{question.replace('hello', 'wrong')}", method="GET").status == 401
     body = b'{"type": "url_verification", "challenge": "abc"}'
     headers = dict(sign(SCHEMES["slack"], body, SECRET, time.time()))
     assert served.post("slack", body, {**headers, "Content-Type": "application/json"}).body == b"abc"

@@ -153,9 +153,8 @@ def test_the_moment_of_signing_is_told(name: str) -> None:
 def test_other_methods_are_refused(name: str) -> None:
     for method in {"GET", "HEAD", "OPTIONS", "TRACE", "post"} - set(SCHEMES[name].methods):
         request = replace(DELIVERIES[name].request, method=method)
-        with pytest.raises(Rejected) as caught:
+        with pytest.raises(Rejected, match="the method is not"):
             verify(scheme_of(name), request, [DELIVERIES[name].secret], NOW)
-        assert caught.value.status == 405
 
 
 @pytest.mark.parametrize("name", PROVEN)
@@ -228,7 +227,7 @@ def test_an_id_that_no_database_keeps_becomes_its_digest(odd: str) -> None:
 
 
 def test_an_id_there_twice_is_refused() -> None:
-    assert reason("github", github(("x-github-delivery", "a"), ("x-github-delivery", "b"))).status == 400
+    assert reason("github", github(("x-github-delivery", "a"), ("x-github-delivery", "b"))).reason
 
 
 @pytest.mark.parametrize(
