@@ -15,8 +15,12 @@ Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header: TypeAlias = tuple[bytes, bytes]
 
-# No answer may be kept by a cache, or be taken for a page by a browser.
-_ALWAYS: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+# No answer may be kept by a cache, or be taken for a page of Airflow's by a browser: a flow answers what it likes.
+_ALWAYS: tuple[Header, ...] = (
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; sandbox"),
+)
 _ALWAYS_NAMES = frozenset(name for name, _ in _ALWAYS)
 _SAFE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,8192}")
 _MAY_HAVE_NO_BODY = frozenset({204, 304})

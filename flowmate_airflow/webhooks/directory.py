@@ -6,12 +6,16 @@ Both are asked of Airflow's own database, so this works where Airflow's API serv
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from flowmate_airflow.webhooks.endpoints import EXTRA, URI, Endpoint
 
 log = logging.getLogger(__name__)
+
+
+class NoSecret(LookupError):
+    """A Connection that is there and holds no secret."""
 
 
 class Directory:
@@ -45,6 +49,32 @@ class Directory:
                 log.warning("%s; it takes no requests", error)
         return found
 
+    def wake(self, endpoint: str) -> bool:
+        """Ask Airflow's scheduler for a run of what is scheduled on an endpoint's asset; return whether something is.
+
+        It is the same asset event that :class:`flowmate_airflow.triggers.webhook.WebhookEventTrigger` brings about.
+        """
+        from airflow.assets.manager import asset_manager
+        from airflow.models.asset import AssetModel, DagScheduleAssetReference
+        from airflow.models.dag import DagModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        is_on = DagModel.is_stale.is_(False) & DagModel.is_paused.is_(False)
+        query = select(AssetModel).where(
+            AssetModel.uri == f"{URI}{endpoint}",
+            AssetModel.active.has(),
+            AssetModel.scheduled_dags.any(DagScheduleAssetReference.dag.has(is_on)),
+        )
+        with create_session() as session:
+            asset = session.scalars(query).first()
+            if asset is None:
+                return False
+            asset_manager.register_asset_change(
+                asset=asset, extra={"from_trigger": True, "payload": {"endpoint": endpoint}}, session=session
+            )
+        return True
+
     def secrets(self, conn_id: str) -> tuple[str, ...]:
         """Return the secrets of a Connection: its password, and those that stand under `secrets` in its extra.
 
@@ -65,13 +95,24 @@ class Directory:
             extra = {}
         secrets = secrets_in(connection.login, connection.password, extra)
         if not secrets:
-            raise LookupError(f"the Connection `{conn_id}` has no password")
+            raise NoSecret(f"the Connection `{conn_id}` has no password")
         return secrets
+
+    def paused(self, flows: Collection[str]) -> frozenset[str]:
+        """Return which of some flows are switched off."""
+        from airflow.models.dag import DagModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        wanted = DagModel.dag_id.in_(flows), DagModel.is_paused.is_(True), DagModel.is_stale.is_(False)
+        with create_session() as session:
+            return frozenset(map(str, session.scalars(select(DagModel.dag_id).where(*wanted))))
 
 
 def secrets_in(login: str | None, password: str | None, extra: Any) -> tuple[str, ...]:
     """Return the secrets that the parts of a Connection are: see :meth:`Directory.secrets`."""
     more = extra.get("secrets") if isinstance(extra, Mapping) else None
     listed = [text for text in more if isinstance(text, str)] if isinstance(more, list) else []
-    pair = f"{login}:{password}" if login and password else None
-    return tuple(dict.fromkeys(text for text in (password, pair, *listed) if text))
+    pair = f"{login}:{password}" if login and password and password.strip() else None
+    # Blanks are what somebody leaves who has no secret yet; anybody could guess them.
+    return tuple(dict.fromkeys(text for text in (password, pair, *listed) if text and text.strip()))

@@ -33,6 +33,7 @@ class Endpoint:
     :param keep: seconds that the payload of a finished delivery is kept
     :param reply: seconds that the sender waits for the flow's answer; None: it is answered at once
     :param order_by: dotted path into the data, to what must stay in order
+    :param debounce: seconds that it must have been quiet before a run is started
     """
 
     name: str
@@ -45,6 +46,7 @@ class Endpoint:
     keep: int = 7 * DAY
     reply: float | None = None
     order_by: str | None = None
+    debounce: float = 0
 
     @property
     def asset_name(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from flowmate_airflow.store import deliveries, endpoints, purges, replies, subscriptions
+from flowmate_airflow.store import claims, deliveries, endpoints, purges, replies, subscriptions
 from flowmate_airflow.store.payloads import spill_to
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ class Inbox:
     def insert(self, new: Sequence[NewDelivery]) -> list[Stored]:
         """Keep deliveries, all in one transaction."""
         return deliveries.insert(self._open(), new, self._spill)
+
+    def first_waiting(self, endpoint: str) -> int | None:
+        """Return the first delivery to an endpoint that a run could take now."""
+        return claims.first_waiting(self._open(), endpoint)
 
     def reject(self, endpoint: str, reason: str) -> None:
         """Note a request that was refused."""

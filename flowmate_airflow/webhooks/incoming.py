@@ -16,6 +16,8 @@ _TELLING = re.compile(
     r"content-(type|length|encoding)|authorization|.*(signature|token|hmac|secret|timestamp).*|(webhook|svix|ce)-.*"
 )
 """Headers that decide something: two of them would let somebody choose which one is checked."""
+_SMALL = 16 * 1024
+"""Bytes of a body for which there is always room."""
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -113,7 +115,8 @@ class Intake:
                 size += len(chunk)
                 self._bytes += len(chunk)
                 check_size(size, limit)
-                if self._bytes > self._bounds.bytes_at_once:
+                # Those who fill the room with large bodies keep out no small one.
+                if self._bytes > self._bounds.bytes_at_once and size > _SMALL:
                     raise Refused(later(1, closes=True))
                 chunks.append(chunk)
                 if not message.get("more_body", False):

@@ -49,6 +49,9 @@ class Source(Protocol):
     def secrets(self, conn_id: str) -> tuple[str, ...]:
         """Return the secrets of a Connection; LookupError: there are none."""
 
+    def wake(self, endpoint: str) -> object:
+        """Ask for a run of what an endpoint's events start."""
+
 
 @dataclass(slots=True)
 class _Secrets:
@@ -57,12 +60,14 @@ class _Secrets:
     :param read_at: when they were read last; None: never yet
     :param tried_at: when that was begun last
     :param doubted_at: when that was begun last because a proof was wrong
+    :param trouble: why there are none
     """
 
     values: tuple[str, ...] = field(default=(), repr=False)
     read_at: float | None = None
     tried_at: float = float("-inf")
     doubted_at: float = float("-inf")
+    trouble: str = ""
     reading: asyncio.Future[None] | None = None
 
 
@@ -124,7 +129,7 @@ class Known:
 
     @property
     def max_body(self) -> int:
-        """The bytes that a body may have at the endpoint that takes most: a smaller bound would tell which there are."""
+        """Bytes of a body at the endpoint that takes most: a smaller bound would tell which ones there are."""
         return self._max_body
 
     def target(self, name: str) -> Target | None:
@@ -171,6 +176,14 @@ class Known:
         if kept.read_at is None:
             raise NotKnown(f"the Connection {conn_id} could not be read yet")
         return (*kept.values, *self._more(target))
+
+    def trouble(self, target: Target) -> str:
+        """Return why an endpoint has no secret, for its owner to read; empty where it has one."""
+        conn_id = target.endpoint.connection
+        if conn_id is None:
+            return "" if self._more(target) else "there is no secret yet, as its address is not registered"
+        kept = self._secrets.get(conn_id)
+        return kept.trouble if kept is not None and not kept.values and not self._more(target) else ""
 
     def _more(self, target: Target) -> tuple[str, ...]:
         """Return the secrets that were learned, or made, when the endpoint's address was registered."""
@@ -251,6 +264,7 @@ class Known:
                 # Airflow finds no Connection where its database is down, either; then this fails.
                 self._source.endpoints()
                 self._tell(conn_id, "nobody is let in: %s", error)
+                kept.trouble = str(error)
                 return ()
 
         try:

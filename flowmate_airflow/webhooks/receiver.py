@@ -38,10 +38,12 @@ from flowmate_airflow.webhooks.housekeeping import keep_house
 from flowmate_airflow.webhooks.incoming import Bounds, Gone, Intake, check_size, read_headers
 from flowmate_airflow.webhooks.known import Known, NotKnown
 from flowmate_airflow.webhooks.limits import Buckets
+from flowmate_airflow.webhooks.proofs import NoKey
 from flowmate_airflow.webhooks.requests import HookRequest, Rejected, Reply, Verified
 from flowmate_airflow.webhooks.schemes import dummy_work, handshake, verify
 from flowmate_airflow.webhooks.side import SideWork
 from flowmate_airflow.webhooks.targets import NOBODY, Target
+from flowmate_airflow.webhooks.waking import Waking
 from flowmate_airflow.webhooks.writer import StoreDown, Writer
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ class Receiver:
         self._known = Known(source, inbox.tokens, inbox.registered, self._pool)
         self._callers = Callers(inbox.replies, self._pool)
         self._side = SideWork(inbox, self._pool)
+        self._waking = Waking(inbox.first_waiting, source.wake, self._pool)
         self._intake = Intake(self._bounds)
         self._buckets = Buckets()
         self._requests = 0
@@ -119,6 +122,7 @@ class Receiver:
         if self._keeping is not None:
             self._keeping.cancel()
         await self._writer.close()
+        await self._waking.close()
         await self._side.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -171,7 +175,7 @@ class Receiver:
         try:
             try:
                 return await self._judged(target, request, scope)
-            except Rejected as rejected:
+            except Rejected:
                 if await self._known.reread(target):
                     target = self._let_in(address)  # something may just have changed
                     return await self._judged(target, request, scope)
@@ -264,6 +268,9 @@ class Receiver:
         if not deliveries:  # an empty batch
             return target.ack
         stored = await self._writer.put(deliveries)
+        new = [each.id for each in stored if not each.is_duplicate]
+        if new and not target.endpoint.debounce:
+            self._waking.stored(target.endpoint.name, new)
         if reply_within is None:
             return target.ack
         return await self._replied(stored[0].id, reply_within)
@@ -277,7 +284,14 @@ class Receiver:
 
     async def _denied(self, target: Target | None, rejected: Rejected, began: float) -> Answer:
         if target is not None:
-            self._side.reject(target.endpoint.name, rejected.reason)
+            self._side.reject(target.endpoint.name, self._reason(target, rejected))
         spent = time.monotonic() - began
         await asyncio.sleep(DENIED_STEP - spent % DENIED_STEP)
         return DENIED
+
+    def _reason(self, target: Target, rejected: Rejected) -> str:
+        """Return why a request was refused, as the endpoint's owner has to know it."""
+        if not isinstance(rejected, NoKey):
+            return rejected.reason
+        held = f"the Connection `{target.endpoint.connection}` holds no secret of the scheme {target.scheme.name}"
+        return f"nobody is let in: {self._known.trouble(target) or held}"

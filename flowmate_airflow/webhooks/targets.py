@@ -16,7 +16,10 @@ from flowmate_airflow.webhooks.signatures import Signature
 
 _SECRET = re.compile(
     r".*(authori[sz]|authentic|cookie|csrf|credential|hmac|passw|secret|session|signature|token|api[-_]?key).*"
+    r"|(.*[-_.])?(auth|jwt|pwd|sig)([-_.].*)?|code|key"
 )
+_OF_THE_ADDRESS = re.compile(r"referer|.*(original|rewrite|replaced|forwarded|request|unencoded)[-_](path|uri|url).*")
+"""Headers in which proxies repeat the whole address, with its token."""
 _OF_THE_CONNECTION = frozenset(
     (
         *("accept-encoding", "connection", "content-length", "expect", "host", "keep-alive"),
@@ -42,7 +45,8 @@ class Target:
 
     def keeps_header(self, name: str) -> bool:
         """Whether a header is told to the flow: what proves something or belongs to the connection is not."""
-        return name not in self.hidden and name not in _OF_THE_CONNECTION and not is_secret(name)
+        is_hidden = name in self.hidden or name in _OF_THE_CONNECTION
+        return not (is_hidden or is_secret(name) or _repeats_the_address(name))
 
 
 def target_of(endpoint: Endpoint) -> Target:
@@ -65,6 +69,11 @@ def target_of(endpoint: Endpoint) -> Target:
 def is_secret(name: str) -> bool:
     """Whether what stands under a name, of a header or in a query, is likely a secret or a proof."""
     return _SECRET.fullmatch(name.lower()) is not None
+
+
+@lru_cache(maxsize=4096)
+def _repeats_the_address(name: str) -> bool:
+    return _OF_THE_ADDRESS.fullmatch(name) is not None
 
 
 def _proofs(proof: Proof) -> Iterator[Proof]:

@@ -23,7 +23,11 @@ from flowmate_airflow.webhooks.endpoints import Endpoint
 from flowmate_airflow.webhooks.schemes import SCHEMES, sign
 
 BODY = b'{"order": {"id": 7, "total": 19.90}}'
-ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+ALWAYS = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "content-security-policy": "default-src 'none'; sandbox",
+}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ from flowmate_airflow.store.deliveries import RECEIVED
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.store import Store, open_store
 from flowmate_airflow.webhooks import httpserver, writer
+from flowmate_airflow.webhooks.answers import Refused
 from flowmate_airflow.webhooks.endpoints import Endpoint
-from flowmate_airflow.webhooks.incoming import Bounds
+from flowmate_airflow.webhooks.incoming import Bounds, Gone, Intake
 
 BODY = b'{"order": 7}'
 
@@ -113,6 +114,35 @@ def test_a_head_that_drips_is_ended(served: Served, monkeypatch: pytest.MonkeyPa
     assert status(served.raw(b"POST /flowmate/hooks/orders HT")) == 408
     assert status(served.raw(b"")) == 408
     still_works(served)
+
+
+def test_large_bodies_that_fill_the_room_keep_out_no_small_one() -> None:
+    async def act() -> None:
+        intake = Intake(Bounds(bytes_at_once=100_000))
+        is_over = asyncio.Event()
+
+        def body(size: int, *, waits: bool = False) -> Callable[[], Awaitable[Any]]:
+            pieces = [{"type": "http.request", "body": b"x" * size, "more_body": waits}]
+
+            async def receive() -> Any:
+                if not pieces:
+                    await is_over.wait()
+                    return {"type": "http.disconnect"}
+                return pieces.pop()
+
+            return receive
+
+        slow = [asyncio.ensure_future(intake.body((), body(50_000, waits=True), 2**20)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Refused) as caught:
+            await intake.body((), body(50_000), 2**20)
+        assert caught.value.answer.status == 503
+        assert len(await intake.body((), body(1000), 2**20)) == 1000
+        is_over.set()
+        assert [type(error) for error in await asyncio.gather(*slow, return_exceptions=True)] == [Gone, Gone]
+        assert len(await intake.body((), body(50_000), 2**20)) == 50_000
+
+    asyncio.run(act())
 
 
 def test_a_truncated_body_is_no_delivery(served: Served) -> None:

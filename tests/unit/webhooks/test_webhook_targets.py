@@ -1,0 +1,87 @@
+"""What of a request a flow gets to see, and what counts as a secret of a Connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flowmate_airflow.webhooks.directory import secrets_in
+from flowmate_airflow.webhooks.endpoints import Endpoint
+from flowmate_airflow.webhooks.targets import is_secret, target_of
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "authorization",
+            "proxy-authorization",
+            "cookie",
+            "x-api-key",
+            "apikey",
+            "x-csrf-token",
+            "x-auth",
+            "auth-key",
+        ),
+        *(
+            "sig",
+            "x-sig",
+            "x_sig_v2",
+            "jwt",
+            "x-jwt-assertion",
+            "pwd",
+            "password",
+            "key",
+            "code",
+            "hmac",
+            "client_secret",
+        ),
+    ],
+)
+def test_names_of_secrets(name: str) -> None:
+    assert is_secret(name)
+    assert is_secret(name.upper())
+
+
+@pytest.mark.parametrize(
+    "name", ["x-event-key", "issue_key", "author", "design", "postal_code", "keys", "signal", "id"]
+)
+def test_names_of_others(name: str) -> None:
+    assert not is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("referer", "x-original-uri", "x-original-url", "x-rewrite-url", "x-forwarded-uri", "x-forwarded-path"),
+        *("x-replaced-path", "x-envoy-original-path", "x-request-uri", "x-waws-unencoded-url", "x-ms-original-url"),
+    ],
+)
+def test_headers_that_repeat_the_address_with_its_token_are_not_told(name: str) -> None:
+    assert not target_of(Endpoint("a", scheme="token")).keeps_header(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["x-request-id", "x-forwarded-for", "x-event-key", "content-type", "x-wc-webhook-source"]
+)
+def test_headers_that_are_told(name: str) -> None:
+    assert target_of(Endpoint("a", scheme="token")).keeps_header(name)
+
+
+@pytest.mark.parametrize(
+    ("login", "password", "extra", "secrets"),
+    [
+        ("", "s", {}, ("s",)),
+        ("u", "s", {"secrets": ["t", "s"]}, ("s", "u:s", "t")),
+        (None, None, {"secrets": ["t"]}, ("t",)),
+        ("u", "  ", {}, ()),
+        ("u", "\n", {"secrets": ["", " ", "\t"]}, ()),
+        (None, "", {"secrets": "t"}, ()),
+        (None, "", {"secrets": [1, None, {}]}, ()),
+        (None, "", [], ()),
+        (None, " s ", {}, (" s ",)),
+    ],
+)
+def test_what_is_blank_is_no_secret(login: str | None, password: str | None, extra: Any, secrets: Any) -> None:
+    assert secrets_in(login, password, extra) == secrets
