@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from flowmate_airflow.build.endpoints import flow_endpoint, wait_endpoint
@@ -16,8 +16,11 @@ from flowmate_airflow.flows.folder import SUFFIXES
 from flowmate_airflow.flows.models import WaitStep
 from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.store.store import Store
-from flowmate_airflow.webhooks.directory import Directory, secrets_in
-from flowmate_airflow.webhooks.endpoints import Endpoint
+from flowmate_airflow.webhooks.directory import Directory, NoSecret, secrets_in
+from flowmate_airflow.webhooks.endpoints import WAITS, Endpoint
+
+_MOST = 10
+"""How many flows are named at once."""
 
 
 def endpoint_of(arguments: Namespace) -> Endpoint:
@@ -70,6 +73,26 @@ def secrets_of(conn_id: str) -> tuple[str, ...]:
         ) from None
 
 
+def told_missing(error: LookupError, conn_id: str) -> str:
+    """Return what :func:`secrets_of` found wrong, and what to do about it."""
+    if isinstance(error, NoSecret):
+        return f"{error.args[0]}; give it one, in Airflow under Admin, Connections"
+    add = f"airflow connections add {conn_id} --conn-type generic --conn-password SECRET"
+    return f"{error.args[0]}; add it: {add}"
+
+
+def told_asleep(names: Iterable[str]) -> str | None:
+    """Return that the flows of some endpoints are switched off; None where none is, or Airflow cannot be asked."""
+    try:
+        paused = sorted(Directory().paused({name.partition(WAITS)[0] for name in names}))
+    except Exception:  # this is but a hint, and the database may be another machine's
+        return None
+    if not paused:
+        return None
+    more = f" and {len(paused) - _MOST:,} more" if len(paused) > _MOST else ""
+    return f"switched off in Airflow: {', '.join(paused[:_MOST])}{more}; what is received waits until that is on"
+
+
 def registered_secrets(store: Store, endpoint: str) -> tuple[str, ...]:
     """Return the secrets of an endpoint that no Connection has, as its address was registered by FlowMate itself."""
     from flowmate_airflow.store.subscriptions import secrets_for
@@ -84,7 +107,7 @@ def _of_environment(conn_id: str) -> tuple[str, ...]:
         raise CommandError(str(failure).partition(": ")[2]) from None
     secrets = secrets_in(account.login, account.password, account.extra)
     if not secrets:
-        raise LookupError(f"the Connection `{conn_id}` has no password")
+        raise NoSecret(f"the Connection `{conn_id}` has no password")
     return secrets
 
 

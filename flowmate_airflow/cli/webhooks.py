@@ -12,6 +12,7 @@ from typing import Any
 
 from flowmate_airflow.cli.asking import indented, moment, plain
 from flowmate_airflow.cli.common import count, print_json_list
+from flowmate_airflow.cli.endpoints import told_asleep
 from flowmate_airflow.cli.errors import CommandError, UsageError
 from flowmate_airflow.flows.durations import parse_duration
 from flowmate_airflow.flows.errors import did_you_mean
@@ -52,7 +53,12 @@ def list_deliveries(arguments: Namespace) -> int:
         print(_line(delivery))
     if shown and shown == arguments.limit:
         print(f"{shown:,} are shown, the newest first; --limit 0 shows all")
-    _print_counts([each for each in counts if arguments.endpoint in (None, each.endpoint)], is_first=not shown)
+    counts = [each for each in counts if arguments.endpoint in (None, each.endpoint)]
+    _print_counts(counts, is_first=not shown)
+    waiting = {each.endpoint for each in counts if each.status == RECEIVED}
+    hint = told_asleep(waiting) if waiting else None
+    if hint is not None:
+        print(hint)
     return 0
 
 

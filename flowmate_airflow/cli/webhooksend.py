@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from flowmate_airflow import __version__
 from flowmate_airflow.cli.asking import plain
-from flowmate_airflow.cli.endpoints import endpoint_of, registered_secrets, secrets_of
+from flowmate_airflow.cli.endpoints import (
+    endpoint_of,
+    known_endpoints,
+    registered_secrets,
+    secrets_of,
+    told_asleep,
+    told_missing,
+)
 from flowmate_airflow.cli.errors import FAILED, CommandError, UsageError
 from flowmate_airflow.cli.signing import Delivery, Draft, signed
 from flowmate_airflow.settings import SettingError
@@ -60,13 +67,29 @@ def send(arguments: Namespace) -> int:
     print(f"{status} {_phrase(status)}".rstrip())
     if body:
         print(plain(body.decode("utf-8", "replace")).rstrip("\n"))
-    if status == HTTPStatus.UNAUTHORIZED:
-        print(
-            "the receiver says the same to a wrong secret, a wrong token and an unknown webhook; "
-            "flowmate webhooks list --status rejected tells which",
-            file=sys.stderr,
+    is_taken = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
+    hint = _why_refused(target.endpoint.name) if status == HTTPStatus.UNAUTHORIZED else None
+    if is_taken and not is_url:
+        hint = told_asleep([target.endpoint.name])
+    if hint is not None:
+        print(hint, file=sys.stderr)
+    return 0 if is_taken else FAILED
+
+
+def _why_refused(name: str) -> str:
+    try:
+        is_unknown = bool(name) and name not in known_endpoints()
+    except CommandError:  # the receiver's Airflow may be one that cannot be asked from here
+        is_unknown = False
+    if is_unknown:
+        return (
+            f"Airflow knows no webhook `{name}`: its flow has to be in the folder of DAGs, without import errors, "
+            "for a minute or so"
         )
-    return 0 if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES else FAILED
+    return (
+        "the receiver says the same to a wrong secret, a wrong token and an unknown webhook; "
+        "flowmate webhooks list --status rejected has the reason, unless the webhook is unknown"
+    )
 
 
 def _given(arguments: Namespace) -> _Target:
@@ -117,10 +140,7 @@ def _secrets(endpoint: Endpoint) -> tuple[str, ...]:
     try:
         return secrets_of(endpoint.connection)
     except LookupError as error:
-        raise CommandError(
-            f"{error.args[0]}; add it: airflow connections add {endpoint.connection} "
-            "--conn-type generic --conn-password SECRET"
-        ) from None
+        raise CommandError(told_missing(error, endpoint.connection)) from None
 
 
 def _data(given: str) -> bytes:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
+import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from flowmate_airflow.cli.asking import plain
-from flowmate_airflow.cli.endpoints import endpoint_of, registered_secrets, secrets_of
+from flowmate_airflow.cli.endpoints import endpoint_of, registered_secrets, secrets_of, told_missing
 from flowmate_airflow.cli.errors import CommandError, UsageError
-from flowmate_airflow.settings import SettingError
+from flowmate_airflow.settings import SettingError, setting
 from flowmate_airflow.store import endpoints
 from flowmate_airflow.store.store import Store, open_store
 from flowmate_airflow.webhooks.addresses import checked_base, hook_url, public_url
 from flowmate_airflow.webhooks.endpoints import Endpoint
-from flowmate_airflow.webhooks.schemes import Scheme, scheme_named
+from flowmate_airflow.webhooks.proofs import NoKey
+from flowmate_airflow.webhooks.requests import HookRequest, Rejected
+from flowmate_airflow.webhooks.schemes import Scheme, scheme_named, verify
 
 
 def show_url(arguments: Namespace) -> int:
@@ -35,6 +38,11 @@ def show_url(arguments: Namespace) -> int:
     if arguments.rotate:
         print(
             "The address with the token before is valid for one day more: tell the provider the new one",
+            file=sys.stderr,
+        )
+    if arguments.base is None and not setting("public_url"):
+        print(
+            "address     of [api] base_url, as [flowmate] public_url is not set: do senders reach it there?",
             file=sys.stderr,
         )
     for line in _told(endpoint, scheme, store, show_secrets=arguments.show_secrets):
@@ -72,12 +80,22 @@ def _secret(endpoint: Endpoint, scheme: Scheme, store: Store) -> str:
             return "one that the provider and FlowMate have agreed on"
         return "none is needed: whoever knows the address is let in" if scheme.needs_url_token else "none yet"
     try:
-        secrets_of(conn_id)
+        secrets = secrets_of(conn_id)
     except LookupError as error:
-        return (
-            f"NOBODY IS LET IN: {error.args[0]}; add it: airflow connections add {conn_id} "
-            "--conn-type generic --conn-password SECRET"
-        )
+        return f"NOBODY IS LET IN: {told_missing(error, conn_id)}"
     except CommandError as error:
         return f"in the Connection `{conn_id}`; {error}"
+    if not _fits(scheme, secrets):
+        return f"NOBODY IS LET IN: what the Connection `{conn_id}` holds is no secret of this scheme"
     return f"in the Connection `{conn_id}`, which is there"
+
+
+def _fits(scheme: Scheme, secrets: Sequence[str]) -> bool:
+    """Whether one of the secrets is one that the scheme can use: proofs look at that before anything else."""
+    try:
+        verify(scheme, HookRequest(scheme.methods[0], "", (), b""), secrets, time.time())
+    except NoKey:
+        return False
+    except Rejected:
+        pass
+    return True

@@ -98,6 +98,7 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> dict[str, Endpoint]:
 
     monkeypatch.setattr(Directory, "endpoints", lambda self: known)
     monkeypatch.setattr(Directory, "secrets", secrets)
+    monkeypatch.setattr(Directory, "paused", lambda self, flows: frozenset(flows) & {"orders"})
     return known
 
 
@@ -351,6 +352,56 @@ def test_a_connection_that_is_not_there_and_a_learned_secret_are_told(
     assert "abc" not in result.err
     result = flowmate("webhooks", "url", "orders", "--show-secrets")
     assert "secret_\\u001b[31mabc" in result.err
+
+
+def test_a_connection_that_is_there_and_lets_nobody_in_is_told(
+    flowmate: Flowmate,
+    receiver: Provider,
+    store: Store,
+    airflow: dict[str, Endpoint],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    airflow["orders"] = Endpoint("orders", connection="hook")
+    connection(monkeypatch)
+    result = flowmate("webhooks", "url", "orders")
+    assert "NOBODY IS LET IN: what the Connection `hook` holds is no secret of this scheme" in result.err
+    connection(monkeypatch, password="")
+    for command in ("url", "send"):
+        result = flowmate("webhooks", command, "orders")
+        assert "the Connection `hook` has no password; give it one" in result.err
+        assert "connections add" not in result.err
+    assert receiver.requests == []
+
+
+def test_an_address_that_nobody_chose_is_told(
+    flowmate: Flowmate, receiver: Provider, store: Store, airflow: dict[str, Endpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow["orders"] = Endpoint("orders", scheme="token")
+    assert "public_url" not in flowmate("webhooks", "url", "orders").err
+    monkeypatch.delenv("AIRFLOW__FLOWMATE__PUBLIC_URL")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://localhost:8080")
+    result = flowmate("webhooks", "url", "orders")
+    assert result.out.startswith("http://localhost:8080/flowmate/hooks/orders/")
+    assert "[flowmate] public_url is not set" in result.err
+
+
+def test_a_flow_that_is_switched_off_or_that_airflow_does_not_know_is_told(
+    flowmate: Flowmate,
+    receiver: Provider,
+    store: Store,
+    write_hook: Any,
+    airflow: dict[str, Endpoint],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection(monkeypatch)
+    flow = write_hook("scheme: github, connection: hook")
+    assert "switched off in Airflow: orders; what is received waits" in flowmate("webhooks", "send", flow).err
+    receiver.answer = (401, b"")
+    assert (
+        "Airflow knows no webhook `orders`: its flow has to be in the folder" in flowmate("webhooks", "send", flow).err
+    )
+    airflow["orders"] = Endpoint("orders", scheme="github", connection="hook")
+    assert "list --status rejected has the reason" in flowmate("webhooks", "send", flow).err
 
 
 def test_the_endpoint_of_a_step_that_waits(

@@ -33,6 +33,14 @@ def store(home: Path) -> Iterator[Store]:
     close_stores()
 
 
+@pytest.fixture(autouse=True)
+def paused(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The flows that are switched off."""
+    flows: set[str] = set()
+    monkeypatch.setattr(Directory, "paused", lambda self, wanted: frozenset(wanted) & flows)
+    return flows
+
+
 @pytest.fixture
 def airflow(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """An Airflow that knows the webhooks `orders` and `sales`, and the runs whose states are put in."""
@@ -128,6 +136,26 @@ def test_a_long_list_is_cut_and_says_so(flowmate: Flowmate, store: Store) -> Non
     assert "50 are shown, the newest first; --limit 0 shows all" in out
     assert "orders: 60 received" in out
     assert len(flowmate("webhooks", "list", "--limit", "0").out.splitlines()) == 62
+
+
+def test_a_list_says_whose_flow_is_switched_off(
+    flowmate: Flowmate, store: Store, paused: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(store, "a")
+    keep(store, "b", endpoint="sales~paid")
+    paused |= {"orders", "sales", "others"}
+    off = "switched off in Airflow: {}; what is received waits until that is on"
+    assert flowmate("webhooks", "list").out.splitlines()[-1] == off.format("orders, sales")
+    assert flowmate("webhooks", "list", "orders").out.splitlines()[-1] == off.format("orders")
+    finished(store, 1, ok=True)
+    assert "switched off" not in flowmate("webhooks", "list", "orders").out
+
+    def unreachable(self: Directory, flows: object) -> frozenset[str]:
+        raise OSError("postgresql://user:hush@db is not there")
+
+    monkeypatch.setattr(Directory, "paused", unreachable)
+    result = flowmate("webhooks", "list")
+    assert (result.code, "hush" in result.out + result.err) == (0, False)
 
 
 def test_without_any_delivery(flowmate: Flowmate, store: Store) -> None:
