@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.manifest import Events, size_in_bytes
 from flowmate_airflow.flows.load import LoadedFlow
@@ -17,8 +19,13 @@ def flow_endpoint(loaded: LoadedFlow, catalog: Catalog) -> Endpoint | None:
     if webhook is None:
         return None
     taken = taken_events(loaded.flow, catalog)
-    reply = webhook.reply.within.total_seconds() if webhook.reply is not None else None
-    return _endpoint(loaded.flow_id, webhook, taken[1] if taken else None, reply, webhook.order_by)
+    endpoint = _endpoint(loaded.flow_id, webhook, taken[1] if taken else None)
+    return replace(
+        endpoint,
+        reply=webhook.reply.within.total_seconds() if webhook.reply is not None else None,
+        order_by=webhook.order_by,
+        debounce=webhook.debounce.total_seconds() if webhook.debounce is not None else 0,
+    )
 
 
 def wait_endpoint(flow_id: str, step: WaitStep) -> Endpoint:
@@ -26,9 +33,7 @@ def wait_endpoint(flow_id: str, step: WaitStep) -> Endpoint:
     return _endpoint(f"{flow_id}{WAITS}{step.id}", step.wait.webhook, None)
 
 
-def _endpoint(
-    name: str, options: EndpointOptions, events: Events | None, reply: float | None = None, order_by: str | None = None
-) -> Endpoint:
+def _endpoint(name: str, options: EndpointOptions, events: Events | None) -> Endpoint:
     given = events.options if events is not None and options.scheme is None else {}
     return Endpoint(
         name,
@@ -39,6 +44,4 @@ def _endpoint(
         rate=options.rate,
         encrypt=options.encrypt,
         keep=int(options.keep.total_seconds()),
-        reply=reply,
-        order_by=order_by,
     )

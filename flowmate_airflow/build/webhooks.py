@@ -21,8 +21,7 @@ def schedule_of(graph: FlowGraph) -> str | timedelta | list[Asset] | None:
     options = graph.flow.webhook
     if graph.webhook is None or options is None:
         return parse_schedule(graph.flow.schedule)
-    debounce = options.debounce.total_seconds() if options.debounce is not None else 0
-    return [webhook_asset(graph.webhook, debounce=debounce, attempts=options.attempts)]
+    return [webhook_asset(graph.webhook, attempts=options.attempts)]
 
 
 def add_sensor(graph: FlowGraph, dag: DAG) -> dict[str, BaseOperator]:

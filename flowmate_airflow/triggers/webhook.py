@@ -28,17 +28,18 @@ AGAIN = 30.0
 LONGEST_AGAIN = 600.0
 SETTLE = 2.0
 """Seconds between two looks at what became of the runs that took events."""
+PATIENCE = 5.0
+"""Seconds that an event waits before a run is asked for here: the receiver asks as soon as it has stored it."""
 LATEST = 10
 """However often new events come, a flow that waits for quiet starts after so many times as long."""
 
 
-def webhook_asset(endpoint: Endpoint, *, debounce: float = 0, attempts: int = 3) -> Asset:
+def webhook_asset(endpoint: Endpoint, *, attempts: int = 3) -> Asset:
     """Return the asset that stands for an endpoint: a DAG that has it as its schedule runs when events wait there.
 
-    :param debounce: seconds that it must have been quiet
     :param attempts: how many runs may fail with an event before it is left as `failed`
     """
-    trigger = WebhookEventTrigger(endpoint=endpoint.name, debounce=debounce, attempts=attempts)
+    trigger = WebhookEventTrigger(endpoint=endpoint.name, debounce=endpoint.debounce, attempts=attempts)
     return endpoint_asset(endpoint, [AssetWatcher(name=f"{endpoint.asset_name} watcher", trigger=trigger)])
 
 
@@ -142,9 +143,9 @@ class Asking:
         return True
 
     def _is_quiet(self, waiting: Waiting, now: datetime) -> bool:
-        if not self.debounce:
-            return True
         quiet, long = (now - waiting.last_at).total_seconds(), (now - waiting.first_at).total_seconds()
+        if not self.debounce:
+            return long >= PATIENCE
         return quiet >= self.debounce or long >= LATEST * self.debounce
 
 

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
 from flowmate_airflow.store.claims import Waiting
-from flowmate_airflow.triggers.webhook import AGAIN, LONGEST_AGAIN, Asking
+from flowmate_airflow.triggers.webhook import AGAIN, LONGEST_AGAIN, PATIENCE, Asking
 
 NOW = datetime(2026, 1, 31, tzinfo=timezone.utc)
 
 
-def waiting(first: int = 1, *, count: int = 1, age: float = 0, quiet: float = 0) -> Waiting:
+def waiting(first: int = 1, *, count: int = 1, age: float = PATIENCE, quiet: float = 0) -> Waiting:
     return Waiting(
         endpoint="orders",
         tenant="",
@@ -21,6 +21,12 @@ def waiting(first: int = 1, *, count: int = 1, age: float = 0, quiet: float = 0)
         first_at=NOW - timedelta(seconds=age),
         last_at=NOW - timedelta(seconds=quiet),
     )
+
+
+def test_what_just_came_is_left_to_the_receiver():
+    asking = Asking(debounce=0)
+    assert not asking.should_ask(waiting(age=PATIENCE - 0.1), NOW, 0)
+    assert asking.should_ask(waiting(age=PATIENCE), NOW, 1)
 
 
 def test_a_burst_asks_once():

@@ -41,6 +41,7 @@ class FakeDirectory:
         self.passwords: dict[str, Sequence[str]] = dict(secrets or {"secret": [SECRET]})
         self.error: Exception | None = None
         self.asked: list[str] = []
+        self.woken: list[str] = []
 
     def endpoints(self) -> Mapping[str, Endpoint]:
         self.asked.append("endpoints")
@@ -55,6 +56,10 @@ class FakeDirectory:
         if conn_id not in self.passwords:
             raise LookupError(f"there is no Connection {conn_id}")
         return tuple(self.passwords[conn_id])
+
+    def wake(self, endpoint: str) -> bool:
+        self.woken.append(endpoint)
+        return True
 
 
 def github(name: str = "orders", **options: Any) -> Endpoint:

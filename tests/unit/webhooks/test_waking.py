@@ -1,0 +1,79 @@
+"""The receiver asks for a run once for what waits, and nothing that fails there harms a delivery."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from flowmate_airflow.webhooks import waking
+from flowmate_airflow.webhooks.waking import Waking
+
+
+class Airflow:
+    """What waits at each endpoint, and what was asked for."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, list[int]] = {}
+        self.woken: list[str] = []
+        self.broken = False
+
+    def first(self, endpoint: str) -> int | None:
+        if self.broken:
+            raise OSError("the database is gone")
+        return min(self.waiting.get(endpoint, []), default=None)
+
+    def wake(self, endpoint: str) -> None:
+        self.woken.append(endpoint)
+
+
+def play(airflow: Airflow, *steps: Callable[[Waking], None]) -> list[str]:
+    """Return what was asked for, when each step is taken after the one before has been dealt with."""
+
+    async def run() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            own = Waking(airflow.first, airflow.wake, pool)
+            for step in steps:
+                step(own)
+                await own.close()
+
+    asyncio.run(run())
+    return airflow.woken
+
+
+def stored(airflow: Airflow, endpoint: str, *numbers: int) -> Callable[[Waking], None]:
+    def step(own: Waking) -> None:
+        airflow.waiting.setdefault(endpoint, []).extend(numbers)
+        own.stored(endpoint, numbers)
+
+    return step
+
+
+def taken(airflow: Airflow, endpoint: str) -> Callable[[Waking], None]:
+    return lambda own: airflow.waiting[endpoint].clear()
+
+
+def test_a_burst_asks_once_and_what_comes_after_a_run_took_it_asks_again(monkeypatch) -> None:
+    monkeypatch.setattr(waking, "PAUSE", 0)
+    airflow = Airflow()
+    burst = [stored(airflow, "orders", number) for number in range(1, 50)]
+    assert play(airflow, *burst) == ["orders"]
+    assert play(airflow, taken(airflow, "orders"), stored(airflow, "orders", 50)) == ["orders", "orders"]
+
+
+def test_what_another_process_stored_first_is_its_to_ask_for(monkeypatch) -> None:
+    monkeypatch.setattr(waking, "PAUSE", 0)
+    airflow = Airflow()
+    airflow.waiting["orders"] = [1]
+    assert play(airflow, stored(airflow, "orders", 2), stored(airflow, "bills", 3)) == ["bills"]
+
+
+def test_a_database_that_is_gone_is_left_to_the_triggerer(monkeypatch) -> None:
+    monkeypatch.setattr(waking, "PAUSE", 0)
+    airflow = Airflow()
+    airflow.broken = True
+
+    def heal(own: Waking) -> None:
+        airflow.broken = False
+
+    assert play(airflow, stored(airflow, "orders", 1), heal, stored(airflow, "bills", 2)) == ["bills"]
