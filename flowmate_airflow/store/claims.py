@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,17 +23,20 @@ from flowmate_airflow.store.deliveryrows import (
 )
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.payloads import opened
-from flowmate_airflow.store.sql import now, sized_groups
+from flowmate_airflow.store.sql import groups, now, sized_groups
 from flowmate_airflow.store.store import Store
+from flowmate_airflow.store.turns import in_turn, takeable
 from flowmate_airflow.store.values import MIB, digest
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Connection, FromClause, Row, Table
+    from sqlalchemy import ColumnElement, Connection, Row, Table
 
     Place: TypeAlias = Sequence[ColumnElement[bool]]
 
 MAX_CLAIM = 10_000
 """Deliveries that one claim takes at most."""
+PARTS = 10
+"""Into how many claims those are parted that failed together, lest one of them spoil the others for ever."""
 MAX_DELAY = timedelta(days=1)
 _MAX_DOUBLED = 16
 
@@ -93,10 +96,23 @@ def waiting(store: Store) -> list[Waiting]:
     places = (table.c.endpoint, table.c.tenant)
     found = (func.min(table.c.id), func.max(table.c.id), func.count(table.c.id))
     times = (func.min(table.c.received_at), func.max(table.c.received_at))
-    query = select(*places, *found, *times).where(*_takeable(table, moment), _in_turn(table, moment))
+    query = select(*places, *found, *times).where(*takeable(table, moment), in_turn(table, moment))
     query = query.group_by(*places).order_by(*places)
     with store.read() as connection:
         return [Waiting(*row) for row in connection.execute(query)]
+
+
+def first_waiting(store: Store, endpoint: str, tenant: str = "") -> int | None:
+    """Return the first delivery to an endpoint that a run could take now; None when there is none.
+
+    :raises StoreError: the store cannot be read
+    """
+    from sqlalchemy import func, select
+
+    table = store.tables.deliveries
+    query = select(func.min(table.c.id)).where(table.c.endpoint == endpoint, table.c.tenant == tenant)
+    with store.read() as connection:
+        return connection.execute(query.where(*takeable(table, now()))).scalar()
 
 
 def claim(
@@ -116,6 +132,9 @@ def claim(
     cleared. With `ids` it takes these beside what it has, and only what is new is returned. An empty list: there is
     nothing to take now.
 
+    Those that a run has failed with are taken apart from new ones, and in :data:`PARTS` parts of those that failed
+    together: so the one that is to blame is found, and the others succeed.
+
     :param limit: at most so many, and never more than :data:`MAX_CLAIM`
     :param max_bytes: at most so much JSON, but one delivery at least
     :param ordered: not those with a key of which another run has one, or an earlier one waits for its next try
@@ -131,13 +150,14 @@ def claim(
         if had and only is None:
             return had
         moment = now()
-        query = table.select().with_only_columns(table.c.id, table.c.size).where(*place, *_takeable(table, moment))
+        columns = (table.c.id, table.c.size, table.c.attempts, table.c.available_at)
+        query = table.select().with_only_columns(*columns).where(*place, *takeable(table, moment))
         if ordered:
-            query = query.where(_in_turn(table, moment, only))
+            query = query.where(in_turn(table, moment, only))
         if only is not None:
             query = query.where(table.c.id.in_(only))
         query = query.order_by(table.c.id).limit(max(0, min(limit, MAX_CLAIM)))
-        chosen = _up_to(max_bytes, connection.execute(query))
+        chosen = _up_to(max_bytes, connection.execute(query), are_parted=only is None)
         return _take(connection, table, owner, chosen)
 
 
@@ -186,16 +206,22 @@ def settle(
             connection.execute(table.update().where(*mine).values(done))
             return Settled(delivered=len(rows))
         released = failed = 0
-        for attempts, count in Counter(row.attempts for row in rows).items():
-            gives_up = attempts + 1 >= max_attempts
-            failed, released = (failed + count, released) if gives_up else (failed, released + count)
-            if gives_up:
-                values: dict[str, Any] = {"status": FAILED, "finished_at": moment}
-            else:
-                wait = min(MAX_DELAY, delay * 2 ** min(attempts, _MAX_DOUBLED))
-                values = {"status": RECEIVED, "available_at": moment + wait, **dict.fromkeys(CLAIM)}
-            values |= {"attempts": attempts + 1, "error": error[:MAX_ERROR]}
-            connection.execute(table.update().where(*mine, table.c.attempts == attempts).values(values))
+        for attempts, ids in _by_attempts(rows).items():
+            values: dict[str, Any] = {"attempts": attempts + 1, "error": error[:MAX_ERROR]}
+            these = [*mine, table.c.attempts == attempts]
+            if attempts + 1 >= max_attempts:
+                failed += len(ids)
+                values |= {"status": FAILED, "finished_at": moment}
+                connection.execute(table.update().where(*these).values(values))
+                continue
+            released += len(ids)
+            values |= {"status": RECEIVED, **dict.fromkeys(CLAIM)}
+            again = moment + min(MAX_DELAY, delay * 2 ** min(attempts, _MAX_DOUBLED))
+            for number, part in enumerate(groups(ids, math.ceil(len(ids) / PARTS))):
+                # What is available from the same microsecond on is a part: see `_part`.
+                values["available_at"] = again + timedelta(microseconds=number)
+                which = [*these, table.c.id.between(part[0], part[-1])]
+                connection.execute(table.update().where(*which).values(values))
     return Settled(released=released, failed=failed)
 
 
@@ -250,48 +276,31 @@ def _take(connection: Connection, table: Table, owner: Owner, ids: list[int]) ->
     return [row.id for row in rows]
 
 
-def _up_to(max_bytes: int, rows: Iterable[Row[Any]]) -> list[int]:
-    """Return the ids of the first rows that are together not larger; of one at least."""
+def _by_attempts(rows: Iterable[Row[Any]]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for row in rows:
+        found.setdefault(row.attempts, []).append(row.id)
+    return found
+
+
+def _part(row: Row[Any]) -> datetime | None:
+    """Return what those have in common that are to be tried together again; None: no run has failed with it."""
+    moment: datetime | None = row.available_at if row.attempts else None
+    return moment
+
+
+def _up_to(max_bytes: int, rows: Iterable[Row[Any]], *, are_parted: bool) -> list[int]:
+    """Return the ids of the first rows that are together not larger, and of one part; of one at least."""
+    first: Row[Any] | None = None
     ids: list[int] = []
     left = max_bytes
     for row in rows:
+        first = first or row
         left -= row.size
-        if ids and left < 0:
+        if ids and (left < 0 or (are_parted and _part(row) != _part(first))):
             break
         ids.append(row.id)
     return ids
-
-
-def _takeable(table: Table, moment: datetime) -> Place:
-    # Without the first, the index of unfinished ones would not be used.
-    return [table.c.finished_at.is_(None), table.c.status == RECEIVED, table.c.available_at <= moment]
-
-
-def _in_turn(table: Table, moment: datetime, only: Sequence[int] | None = None) -> ColumnElement[bool]:
-    """Return the SQL of those that need not wait for another one with the same key.
-
-    No database can guess how many there are; a join it would plan for one, and be slow with many. So it makes a set of
-    the keys of which any rests, once, and only for those that are in it asks the index.
-
-    :param only: ids of those that are taken together; None: all can be
-    """
-    from sqlalchemy import and_, case, exists, or_, select, true, tuple_
-
-    def pauses(row: FromClause) -> list[ColumnElement[bool]]:
-        return [row.c.available_at > moment, *([] if only is None else [row.c.id.not_in(only)])]
-
-    keys = ("endpoint", "tenant", "order_key")
-    rests, other = table.alias(), table.alias()
-    resting = select(*(rests.c[name] for name in keys)).where(
-        rests.c.finished_at.is_(None), rests.c.order_key.is_not(None), or_(rests.c.status == CLAIMED, *pauses(rests))
-    )
-    same = [other.c.finished_at.is_(None), *(other.c[name] == table.c[name] for name in keys)]
-    is_taken = exists().where(*same, other.c.status == CLAIMED)
-    # With the sum SQLite does not take the index of all that are open for this, and go through all that are earlier.
-    is_behind = exists().where(*same, other.c.status == RECEIVED, other.c.id + 0 < table.c.id, or_(*pauses(other)))
-    of_these = tuple_(*(table.c[name] for name in keys)).in_(resting)
-    # As a case, not with NOT IN: for that SQLite would go through the whole set in search of a NULL.
-    return case((of_these, and_(~is_taken, ~is_behind)), else_=true())
 
 
 def _of(table: Table, owner: Owner) -> Place:

@@ -218,10 +218,53 @@ def test_released_ones_keep_their_order(store: Store) -> None:
     assert claim(store, ordered=True) == [a1, a2, b1]
     assert claims.settle(store, ONE, ok=False, delay=NO_DELAY) == Settled(released=3)
     (a3,) = keep(store, "a3", keys=True)
-    assert claim(store, TWO, ordered=True, limit=2) == [a1, a2]
+    assert claim(store, TWO, ordered=True) == [a1]
     assert claim(store, Owner("orders", "run3"), ordered=True) == [b1]
     claims.settle(store, TWO, ok=True)
-    assert claim(store, Owner("orders", "run4"), ordered=True) == [a3]
+    assert claim(store, Owner("orders", "run4"), ordered=True) == [a2]
+    assert claim(store, Owner("orders", "run5"), ordered=True) == []
+    claims.settle(store, Owner("orders", "run4"), ok=True)
+    assert claim(store, Owner("orders", "run5"), ordered=True) == [a3]
+
+
+def runs_with_poison(store: Store, poison: set[int], attempts: int) -> list[list[int]]:
+    """Return what each run claims until nothing waits; those with a poison fail."""
+    runs: list[list[int]] = []
+    while any(status in ("received", "claimed") for status in statuses(store)):
+        owner = Owner("orders", f"run {len(runs)}")
+        runs.append(claim(store, owner, limit=1000))
+        ok = not poison & set(runs[-1])
+        claims.settle(store, owner, ok=ok, max_attempts=attempts, delay=NO_DELAY)
+        assert len(runs) < 100
+    return runs
+
+
+def test_one_that_makes_its_run_fail_is_found_and_the_others_succeed(store: Store) -> None:
+    ids = keep(store, *(str(number) for number in range(20)))
+    runs = runs_with_poison(store, {ids[7]}, attempts=3)
+    assert runs[0] == ids
+    assert sorted(map(len, runs[1:])) == [1, 1, *[2] * 10]
+    assert [ids[6]] in runs
+    failed = [each.id for each in deliveries.find(store, Wanted(status="failed"))]
+    assert failed == [ids[7]]
+
+
+def test_of_many_a_few_are_left_which_a_replay_parts_further(store: Store) -> None:
+    ids = keep(store, *(str(number) for number in range(400)))
+    assert len(runs_with_poison(store, {ids[0]}, attempts=3)) <= 1 + 10 + 10
+    assert [each.id for each in deliveries.find(store, Wanted(status="failed"))] == ids[:4]
+    assert deliveries.replay(store, Wanted()) == 400
+    assert runs_with_poison(store, {ids[0]}, attempts=4)[0] == ids
+    assert [each.id for each in deliveries.find(store, Wanted(status="failed"))] == ids[:1]
+
+
+def test_new_ones_are_not_in_a_run_with_those_that_failed(store: Store) -> None:
+    a, b = keep(store, "a", "b")
+    assert claim(store) == [a, b]
+    claims.settle(store, ONE, ok=False, delay=NO_DELAY)
+    c, d = keep(store, "c", "d")
+    runs = [claim(store, Owner("orders", f"run {number}")) for number in range(4)]
+    assert runs == [[a], [b], [c, d], []]
 
 
 def test_one_that_came_late_is_not_in_another_run_than_a_later_one_of_its_key(store: Store) -> None:
@@ -336,7 +379,7 @@ def test_each_delivery_counts_its_own_attempts(store: Store) -> None:
     with store.write() as connection:
         for number, attempts in ((b, 1), (c, 2)):
             connection.execute(table.update().where(table.c.id == number).values(attempts=attempts))
-    claim(store)
+    claim(store, ids=[a, b, c])
     assert claims.settle(store, ONE, ok=False) == Settled(released=2, failed=1)
     found = {each.id: (each.attempts, each.status) for each in deliveries.find(store, Wanted())}
     assert found == {a: (1, "received"), b: (2, "received"), c: (3, "failed")}
