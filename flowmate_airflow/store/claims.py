@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -225,23 +225,19 @@ def settle(
     return Settled(released=released, failed=failed)
 
 
-def owners(store: Store, endpoint: str | None = None, older_than: timedelta = timedelta(0)) -> list[Owner]:
-    """Return who has deliveries, in order.
+def owners(store: Store) -> Mapping[str, list[Owner]]:
+    """Return who has deliveries, by their endpoint, in order.
 
-    :param endpoint: deliveries to this one
-    :param older_than: only those that have had them so long
     :raises StoreError: the store cannot be read
     """
     table = store.tables.deliveries
-    who = (table.c.claim_flow, table.c.claim_run, table.c.claim_task)
+    who = (table.c.endpoint, table.c.claim_flow, table.c.claim_run, table.c.claim_task)
     query = table.select().with_only_columns(*who).distinct().order_by(*who)
-    query = query.where(
-        table.c.finished_at.is_(None), table.c.status == CLAIMED, table.c.claimed_at <= now() - older_than
-    )
-    if endpoint is not None:
-        query = query.where(table.c.endpoint == endpoint)
+    found: dict[str, list[Owner]] = {}
     with store.read() as connection:
-        return [Owner(*row) for row in connection.execute(query)]
+        for row in connection.execute(query.where(table.c.finished_at.is_(None), table.c.status == CLAIMED)):
+            found.setdefault(row.endpoint, []).append(Owner(*row[1:]))
+    return found
 
 
 def _lock_endpoint(connection: Connection, endpoint: str, tenant: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -12,11 +11,9 @@ from typing import Any
 from airflow.sdk import Asset, AssetWatcher
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.outgoing import newest_due
 from flowmate_airflow.store.store import open_store
-
-log = logging.getLogger(__name__)
+from flowmate_airflow.triggers.looking import warn
 
 POLL = 1.0
 """Seconds between two looks into the store."""
@@ -34,17 +31,13 @@ class OutgoingTrigger(BaseEventTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look into the store for as long as the DAG is there."""
         told = Told()
-        is_reachable = True
         while True:
             try:
                 # In a thread: a store that hangs must not hold up the other triggers of this process.
                 due = await asyncio.to_thread(_newest_due)
-            except StoreError as error:
-                if is_reachable:
-                    log.warning("Outgoing webhooks wait until the store can be read again: %s", error)
-                is_reachable = False
+            except Exception as error:  # it would end the trigger
+                warn("Outgoing webhooks wait until the store can be read again", error)
             else:
-                is_reachable = True
                 if told.is_news(due, time.monotonic()):
                     yield TriggerEvent({"due": str(due)})  # type: ignore[no-untyped-call]
             await asyncio.sleep(POLL)

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from datetime import timedelta
 
-from flowmate_airflow.store.claims import Owner, owners, settle
-from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.store.claims import Owner, settle
 from flowmate_airflow.store.store import open_store
+from flowmate_airflow.triggers.looking import taken_events, warn
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +22,17 @@ async def settle_runs(endpoint: str, attempts: int) -> None:
 
     :param attempts: how many runs may fail with an event before it is left as `failed`
     """
-    try:
-        for owner in await asyncio.to_thread(_owners, endpoint):
+    for owner in (await taken_events.seen()).get(endpoint, ()):
+        try:
             ended = await _is_well(owner)
             if ended is not None:
                 await asyncio.to_thread(_settle, owner, ended, attempts)
-    except StoreError as error:
-        log.warning("The events of ended runs wait until the store can be read again: %s", error)
+        except Exception as error:  # it would end the trigger, and what waits would start no run
+            warn(f"What became of {owner} is looked at again", error)
 
 
 async def _is_well(owner: Owner) -> bool | None:
-    """Whether a run has ended well, or not well; None while it has not ended, or nobody knows."""
+    """Whether a run has ended well, or not well; None while it has not ended."""
     from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time.comms import GetDagRunState, GetDRCount
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
@@ -43,16 +43,8 @@ async def _is_well(owner: Owner) -> bool | None:
         return _ENDED.get(getattr(state, "value", state))  # the text of an enumeration is another one
     except AirflowRuntimeError:
         # It is an error whether the run is gone or Airflow is ill; only a count of none means that it is gone.
-        try:
-            counted = await SUPERVISOR_COMMS.asend(GetDRCount(dag_id=owner.flow, run_ids=[owner.run_id]))
-        except AirflowRuntimeError as error:
-            log.warning("Airflow does not say what became of the run %s of %s: %s", owner.run_id, owner.flow, error)
-            return None
+        counted = await SUPERVISOR_COMMS.asend(GetDRCount(dag_id=owner.flow, run_ids=[owner.run_id]))
         return False if getattr(counted, "count", None) == 0 else None
-
-
-def _owners(endpoint: str) -> list[Owner]:
-    return owners(open_store(), endpoint)
 
 
 def _settle(owner: Owner, ok: bool, attempts: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +14,14 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from flowmate_airflow.steps.errors import StepError
 from flowmate_airflow.store.claims import Waiting
-from flowmate_airflow.store.errors import StoreError
-from flowmate_airflow.triggers.looking import POLL, Seen, looking
+from flowmate_airflow.triggers.looking import POLL, SETTLE, Seen, waiting_events, warn
 from flowmate_airflow.triggers.matching import find_match
 from flowmate_airflow.triggers.settling import settle_runs
 from flowmate_airflow.webhooks.endpoints import EXTRA, Endpoint
 
-log = logging.getLogger(__name__)
-
 AGAIN = 30.0
 """Seconds after which a run is asked for again when events still wait; doubled each time."""
 LONGEST_AGAIN = 600.0
-SETTLE = 2.0
-"""Seconds between two looks at what became of the runs that took events."""
 PATIENCE = 5.0
 """Seconds that an event waits before a run is asked for here: the receiver asks as soon as it has stored it."""
 LATEST = 10
@@ -90,7 +84,7 @@ class WebhookEventTrigger(BaseEventTrigger):
         """Yield what waits at all endpoints, when there is something, and once in a while when there is not."""
         quiet_since = 0.0
         while True:
-            seen = await looking.waiting()
+            seen = await waiting_events.seen()
             if seen or time.monotonic() - quiet_since >= SETTLE:
                 quiet_since = time.monotonic()
                 yield seen
@@ -191,13 +185,13 @@ class WebhookTrigger(BaseTrigger):
             if time.monotonic() >= again:
                 # Of two receivers the one with the lower numbers may be the last to commit.
                 after, again = 0, time.monotonic() + AGAIN
-            seen: Seen = await looking.waiting()
+            seen: Seen = await waiting_events.seen()
             mine = seen.get(self.endpoint)
             if mine is not None and mine.last_id > after:
                 try:
                     found, after = await asyncio.to_thread(find_match, self.endpoint, after, self.match, self.messages)
-                except (StepError, StoreError) as error:
-                    log.warning("%s: %s", self.endpoint, error)
+                except Exception as error:
+                    warn(f"What came to {self.endpoint} is looked at again", error)
                     found = isinstance(error, StepError)  # the task says it again, where people look
                 if found:
                     yield TriggerEvent({"last": after})  # type: ignore[no-untyped-call]

@@ -169,11 +169,11 @@ def test_the_trigger_fires_when_something_waits(store: Store, monkeypatch: pytes
 def test_the_trigger_outlives_a_store_that_is_down(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answers: list[datetime | StoreError] = [StoreError("down"), StoreError("down"), MOMENT]
+    answers: list[datetime | Exception] = [StoreError("down"), StoreError("down"), RuntimeError("odd"), MOMENT]
 
     def look() -> datetime:
         answer = answers.pop(0)
-        if isinstance(answer, StoreError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 

@@ -59,7 +59,7 @@ def test_finished_ones_cost_nothing(file_store: Store) -> None:
 
     def ask() -> None:
         assert claims.waiting(file_store)[0].count == 40
-        assert claims.owners(file_store) == []
+        assert claims.owners(file_store) == {}
 
     before = steps(file_store, ask)
     keep(file_store, 1000, ["a", None] * 1000)

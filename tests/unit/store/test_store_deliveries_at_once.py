@@ -80,5 +80,5 @@ def test_a_claim_of_a_process_that_is_killed_leaves_no_half(store: Store, url: s
     os.close(reached)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    assert claims.owners(store) == []
+    assert claims.owners(store) == {}
     assert claims.claim(store, Owner("orders", "run1"), "orders", limit=100) == numbers

@@ -13,9 +13,11 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import DagRunStateResult, DRCount, ErrorResponse, GetDagRunState
 
-from flowmate_airflow.store.claims import Owner, claim
+from flowmate_airflow.store.claims import Owner, claim, owners
 from flowmate_airflow.store.deliveries import NewDelivery, get, insert
 from flowmate_airflow.store.store import close_stores, open_store
+from flowmate_airflow.triggers import settling
+from flowmate_airflow.triggers.looking import Looking
 from flowmate_airflow.triggers.settling import settle_runs
 
 RUN = Owner("orders", "asset_triggered__1", "webhook")
@@ -23,6 +25,7 @@ RUN = Owner("orders", "asset_triggered__1", "webhook")
 
 @pytest.fixture(autouse=True)
 def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(settling, "taken_events", Looking(lambda: owners(open_store()), 0, {}))
     monkeypatch.setenv("AIRFLOW__FLOWMATE__STORE_URL", f"sqlite:///{tmp_path}/store.db")
     yield
     close_stores()
@@ -83,3 +86,19 @@ def test_a_run_that_is_gone_lets_them_go(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_while_airflow_is_ill_nothing_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert status_after(Supervisor(None, counts=False), monkeypatch) == ("claimed", 0)
+
+
+def test_a_run_of_which_nobody_can_tell_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Odd(Supervisor):
+        async def asend(self, message: Any) -> Any:
+            if message.run_id == "first":
+                raise EOFError("the supervisor has ended")
+            return await super().asend(message)
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Odd(DagRunState.SUCCESS), raising=False)
+    numbers = insert(open_store(), [NewDelivery(endpoint="orders", digest=bytes([n]), payload=b"{}") for n in range(2)])
+    for run, stored in zip(("first", "second"), numbers, strict=True):
+        assert claim(open_store(), Owner("orders", run), "orders", limit=1) == [stored.id]
+    asyncio.run(settle_runs("orders", 3))
+    found = [get(open_store(), stored.id) for stored in numbers]
+    assert [each.status for each in found if each is not None] == ["claimed", "delivered"]
