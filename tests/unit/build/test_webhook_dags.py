@@ -65,7 +65,9 @@ def test_the_dag_runs_by_an_asset_that_tells_the_receiver_all_but_the_secret():
     (asset,) = dag.schedule
     assert (asset.name, asset.uri) == ("webhook orders", "flowmate://webhooks/orders")
     told = Endpoint.from_json("orders", asset.extra[EXTRA])
-    assert told == Endpoint("orders", scheme="github", connection="hooks", order_by="data.id", max_body=2 * 1024 * 1024, debounce=5)
+    assert told == Endpoint(
+        "orders", scheme="github", connection="hooks", order_by="data.id", max_body=2 * 1024 * 1024, debounce=5
+    )
     trigger = asset.watchers[0].trigger
     assert isinstance(trigger, WebhookEventTrigger)
     assert trigger.serialize()[1] == {"endpoint": "orders", "debounce": 5.0, "attempts": 7}
