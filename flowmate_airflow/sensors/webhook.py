@@ -15,9 +15,9 @@ from flowmate_airflow.batches.message import Message
 from flowmate_airflow.operators.replay import tenant_of
 from flowmate_airflow.operators.step import airflow_failures, batch_writer, empty_in_replay, step_input
 from flowmate_airflow.steps.events import answered, claimed_messages
-from flowmate_airflow.steps.waiting import find_events
+from flowmate_airflow.steps.waiting import Found, find_events
 from flowmate_airflow.store.claims import Owner, claim, settle
-from flowmate_airflow.store.store import open_store
+from flowmate_airflow.store.store import Store, open_store
 from flowmate_airflow.triggers.webhook import WebhookTrigger, endpoint_asset
 from flowmate_airflow.webhooks.endpoints import Endpoint
 
@@ -99,46 +99,55 @@ class WebhookSensor(BaseSensorOperator):
             empty = empty_in_replay(context, self.inputs)
             if empty is not None:
                 return empty
+            store, owner, tenant = open_store(), self._owner(context), tenant_of(context)
             if self.match is None:
-                left, seen = self._all(context, writer), after
+                found = self._all(store, owner, tenant, writer)
             else:
-                left, seen = self._matching(context, self.match, writer)
-            if left is None:
-                return writer.finish()
+                found = self._matching(store, owner, tenant, self.match, writer, context)
+            if found is None:
+                value = writer.finish()
+                if not self.starts_run:
+                    settle(store, owner, ok=True)  # last: they are not done until they are handed on
+                return value
             writer.abort()
         if self.starts_run:
             raise AirflowSkipException("no events wait: the run has nothing to do")
         if late or datetime.now(timezone.utc) >= until:
-            raise AirflowFailException(f"{self._what(left)} at the endpoint {self.webhook} in time")
-        self._defer(left, max(seen, after), until)
+            self._give_up(store, owner, found)
+        self._defer(found.left, max(found.last, after), until)
 
-    def _what(self, left: Sequence[Message]) -> str:
-        return f"no event came for {len(left):,} messages" if self.match is not None else "no event came"
-
-    def _all(self, context: Any, writer: BatchWriter) -> list[Message] | None:
-        """Write all that waits; return an empty list when there is nothing."""
-        store, owner = open_store(), self._owner(context)
-        taken = claim(store, owner, self.webhook, tenant_of(context), limit=self.batch, ordered=self.ordered)
+    def _all(self, store: Store, owner: Owner, tenant: str, writer: BatchWriter) -> Found | None:
+        """Write all that waits; return what there is where that is nothing."""
+        taken = claim(store, owner, self.webhook, tenant, limit=self.batch, ordered=self.ordered)
         if not taken:
-            return []
+            return Found([], [], 0)
         for message in claimed_messages(store, owner):
             writer.write(message)
         self.log.info("%s events of %s", f"{writer.count:,}", self.webhook)
-        if not self.starts_run:
-            settle(store, owner, ok=True)
         return None
 
-    def _matching(self, context: Any, match: str, writer: BatchWriter) -> tuple[list[Message] | None, int]:
-        """Write the events of all messages; return the messages that have none yet, and the last event seen."""
-        store, owner, messages = open_store(), self._owner(context), self._messages(context)
-        found = find_events(store, owner, self.webhook, tenant_of(context), match, messages)
+    def _matching(
+        self, store: Store, owner: Owner, tenant: str, match: str, writer: BatchWriter, context: Any
+    ) -> Found | None:
+        """Write the events of all messages; return what there is where some have none yet."""
+        messages = self._messages(context)
+        found = find_events(store, owner, self.webhook, tenant, match, messages)
         self.log.info("%s of %s messages have their event", f"{len(found.pairs):,}", f"{len(messages):,}")
+        if found.failure is not None:
+            self.log.warning("An event with which the expression fails belongs to no message: %s", found.failure)
         if found.left:
-            return found.left, found.last
+            return found
         for message, event in found.pairs:
             writer.write(answered(message, event, self.inputs[0]))
-        settle(store, owner, ok=True)
-        return None, found.last
+        return None
+
+    def _give_up(self, store: Store, owner: Owner, found: Found) -> NoReturn:
+        """Fail, and let go of the events that some of the messages had: a run that is cleared finds them again."""
+        with airflow_failures(None):
+            settle(store, owner, ok=False, error=f"{owner} has waited in vain for others", delay=timedelta(0))
+        what = f"no event came for {len(found.left):,} messages" if self.match is not None else "no event came"
+        why = f"; {found.failure}" if found.failure is not None else ""
+        raise AirflowFailException(f"{what} at the endpoint {self.webhook} in time{why}")
 
     def _messages(self, context: Any) -> list[Message]:
         lines = step_input(context, self.inputs, self.when).read()

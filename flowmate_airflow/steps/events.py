@@ -9,6 +9,7 @@ import orjson
 
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.flows.expressions import compile_jsonata
+from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.steps.mapping import evaluate
 from flowmate_airflow.store.claims import Owner, read_claimed
 from flowmate_airflow.store.deliveries import Delivery
@@ -59,7 +60,8 @@ def delivery_number(message: Message) -> int | None:
 class Matcher:
     """Finds the event for each of the messages that a step waits with.
 
-    An event belongs to one message only, the first of those that match it, and a message takes one event.
+    An event belongs to one message only, the first of those that match it, and a message takes one event. One with
+    which the expression fails belongs to none: anybody's odd event would else end what waits for others.
 
     :param expression: JSONata over `{event, message}`
     :param messages: those that wait
@@ -70,6 +72,8 @@ class Matcher:
         self._waiting = dict(enumerate(messages))
         self._matched: dict[int, tuple[Message, Message]] = {}
         self._last = -1
+        self.failure: ConfigFailure | None = None
+        """How the expression failed first, if it did."""
 
     @property
     def left(self) -> list[Message]:
@@ -82,25 +86,26 @@ class Matcher:
         return [self._matched[number] for number in sorted(self._matched)]
 
     def offer(self, event: Message) -> bool:
-        """Return whether an event belongs to a message that waits; it has its event then.
-
-        :raises ConfigFailure: the expression fails
-        """
+        """Return whether an event belongs to a message that waits; it has its event then."""
         for number, message in self._waiting.items():
-            if _is_true(evaluate(self._compiled, {"id": event["id"], "event": event, "message": message}, "match")):
+            if self._is_match(event, message):
                 self._matched[number] = (self._waiting.pop(number), event)
                 self._last = number
                 return True
         return False
 
+    def _is_match(self, event: Message, message: Message) -> bool:
+        try:
+            result = evaluate(self._compiled, {"id": event["id"], "event": event, "message": message}, "match")
+        except ConfigFailure as failure:
+            self.failure = self.failure or failure
+            return False
+        # Anything else than `true` is a mistake in the expression or a field that is not there: no match.
+        return result is True
+
     def take_back(self) -> None:
         """Let the message wait again that has got the last event: the event belongs to somebody else."""
         self._waiting[self._last] = self._matched.pop(self._last)[0]
-
-
-def _is_true(result: object) -> bool:
-    # Anything else than `true` is a mistake in the expression or a field that is not there: no match.
-    return result is True
 
 
 def answered(message: Message, event: Message, step: str) -> Message:

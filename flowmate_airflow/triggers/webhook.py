@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+import orjson
 from airflow.sdk import Asset, AssetWatcher
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
+from flowmate_airflow.batches.message import Message
 from flowmate_airflow.steps.errors import StepError
 from flowmate_airflow.store.claims import Waiting
 from flowmate_airflow.triggers.looking import POLL, SETTLE, Seen, waiting_events, warn
@@ -153,7 +155,7 @@ class WebhookTrigger(BaseTrigger):
     :param after: the number of the last delivery that the task knows
     :param until: when the time is over, in ISO 8601
     :param match: JSONata over `{event, message}`
-    :param messages: those that wait; None: any event wakes the task
+    :param messages: those that wait, or the JSON of their list; None: any event wakes the task
     """
 
     def __init__(
@@ -163,19 +165,21 @@ class WebhookTrigger(BaseTrigger):
         after: int,
         until: str,
         match: str | None = None,
-        messages: Sequence[Mapping[str, Any]] | None = None,
+        messages: Sequence[Message] | str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.endpoint = endpoint
         self.after = after
         self.until = until
         self.match = match
-        self.messages = None if messages is None else list(messages)
+        self.messages: Sequence[Message] | None = orjson.loads(messages) if isinstance(messages, str) else messages
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """See :meth:`BaseTrigger.serialize`."""
-        names = ("endpoint", "after", "until", "match", "messages")
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+        kwargs = {name: getattr(self, name) for name in ("endpoint", "after", "until", "match")}
+        # As text: Airflow takes some keys of objects, which may be a sender's, for classes of its own.
+        kwargs["messages"] = None if self.messages is None else orjson.dumps(self.messages).decode()
+        return f"{type(self).__module__}.{type(self).__qualname__}", kwargs
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event."""

@@ -10,15 +10,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk.serde import deserialize, serialize
 
-from flowmate_airflow.batches.batch import read_batch
+from flowmate_airflow.batches.batch import BatchWriter, StorageFailure, read_batch
 from flowmate_airflow.operators.reply import ReplyOperator, answer_caller
 from flowmate_airflow.sensors.webhook import WebhookSensor
 from flowmate_airflow.store.claims import Owner, settle, waiting
 from flowmate_airflow.store.deliveries import NewDelivery, get, insert
 from flowmate_airflow.store.replies import get_replies
 from flowmate_airflow.store.store import close_stores, open_store
+from flowmate_airflow.triggers.matching import find_match
 from flowmate_airflow.triggers.webhook import WebhookTrigger
 from flowmate_airflow.webhooks.endpoints import Endpoint
 
@@ -126,6 +128,95 @@ def test_with_match_it_waits_for_the_event_of_each_message():
     value = own.resume(run, **again.value.kwargs, event={"last": 3})
     assert [(message["id"], message["data"]) for message in read_batch(value)] == [("a", {"n": 1}), ("b", {"n": 2})]
     assert [each.count for each in waiting(open_store())] == [1]  # the one that nobody waits for
+
+
+HOSTILE = (
+    {"__classname__": "airflow.sdk.definitions.asset.Asset", "__version__": 1, "__data__": {"uri": "x"}},
+    {"__type": "set", "__var": [1]},
+    {"__type": "dict", "__var": {"a": 1}},
+    {"a": "\0"},
+)
+
+
+def waiting_run(*data: Any) -> tuple[WebhookSensor, dict[str, Any]]:
+    messages = [{"id": str(number), "data": each} for number, each in enumerate(data)]
+    run = context("paid", values={"made": {"count": len(data), "errors": 0, "bytes": 1, "messages": messages}})
+    match = "event.data.n = message.data.n or $number(event.data.n) = 0"
+    return WebhookSensor(task_id="paid", webhook=ENDPOINT, inputs=["made"], match=match), run
+
+
+@pytest.mark.parametrize("data", HOSTILE)
+def test_airflow_keeps_what_the_trigger_compares_as_it_is(data: Any):
+    own, run = waiting_run(data)
+    with pytest.raises(TaskDeferred) as deferred:
+        own.execute(run)
+    path, kwargs = deferred.value.trigger.serialize()
+    again = WebhookTrigger(**deserialize(json.loads(json.dumps(serialize(kwargs)))))
+    assert again.messages == [{"id": "0", "data": data}]
+    assert again.serialize() == (path, kwargs)
+
+
+@pytest.mark.parametrize("data", HOSTILE)
+def test_what_a_sender_writes_goes_through_xcom_as_it_is(data: Any):
+    deliver(data)
+    value = sensor().execute(context())
+    assert data_of(deserialize(json.loads(json.dumps(serialize(value))))) == [data]
+
+
+def test_an_odd_event_keeps_no_step_from_its_own():
+    own, run = waiting_run({"n": 1})
+    deliver({"n": "odd"}, {"n": 2})
+    with pytest.raises(TaskDeferred) as deferred:
+        own.execute(run)
+    assert find_match("orders", 0, own.match, deferred.value.trigger.messages) == (False, 2)
+    (number,) = deliver({"n": 1})
+    assert find_match("orders", 2, own.match, deferred.value.trigger.messages) == (True, number)
+    assert data_of(own.resume(run, **deferred.value.kwargs, event={"last": number})) == [{"n": 1}]
+
+
+def test_an_expression_that_fails_is_told_when_the_time_is_over():
+    own, run = waiting_run({"n": 1})
+    deliver({"n": "odd"})
+    with pytest.raises(AirflowFailException, match=r"no event came for 1 messages .* in time; `match` failed"):
+        own.resume(run, until=datetime.now(timezone.utc).isoformat(), event={"last": 0, "late": True})
+
+
+def test_an_event_whose_file_is_gone_keeps_no_step_from_its_own(tmp_path: Path):
+    own, run = waiting_run({"n": 1})
+    gone, number = deliver({"n": 5}, {"n": 1})
+    table = open_store().tables.deliveries
+    with open_store().write() as connection:
+        connection.execute(table.update().where(table.c.id == gone).values(href=str(tmp_path / "gone")))
+    assert find_match("orders", 0, own.match, [{"id": "0", "data": {"n": 1}}]) == (True, number)
+    assert data_of(own.execute(run)) == [{"n": 1}]
+
+
+def test_a_step_that_has_waited_in_vain_lets_go_of_what_it_had():
+    own, run = waiting_run({"n": 1}, {"n": 2})
+    (number,) = deliver({"n": 1})
+    with pytest.raises(TaskDeferred) as deferred:
+        own.execute(run)
+    assert [each.status for each in [get(open_store(), number)] if each] == ["claimed"]
+    late = {**deferred.value.kwargs, "until": datetime.now(timezone.utc).isoformat()}
+    with pytest.raises(AirflowFailException, match="no event came for 1 messages"):
+        own.resume(run, **late, event={"last": number, "late": True})
+    assert [each.status for each in [get(open_store(), number)] if each] == ["received"]
+    deliver({"n": 2})
+    assert data_of(own.execute(run)) == [{"n": 1}, {"n": 2}]  # it was cleared
+
+
+def test_events_are_not_done_before_they_are_handed_on(monkeypatch: pytest.MonkeyPatch):
+    (number,) = deliver({"n": 1})
+
+    def fail(_: object) -> None:
+        raise StorageFailure("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(BatchWriter, "finish", fail)
+        with pytest.raises(AirflowException, match="the disk is full"):
+            sensor(starts_run=False).execute(context())
+    assert [each.status for each in [get(open_store(), number)] if each] == ["claimed"]
+    assert data_of(sensor(starts_run=False).execute(context())) == [{"n": 1}]
 
 
 def test_it_fails_when_the_time_is_over():
