@@ -106,11 +106,17 @@ def insert(
     :raises StoreError: a payload is too large or cannot be encrypted, or the store cannot be written
     """
     rows: dict[bytes, dict[str, Any]] = {}
-    for delivery in deliveries:
-        if delivery.digest in rows:
-            rows[delivery.digest]["duplicates"] += 1
-        else:
-            rows[delivery.digest] = _new_row(delivery, spill)
+    try:
+        for delivery in deliveries:
+            if delivery.digest in rows:
+                rows[delivery.digest]["duplicates"] += 1
+            else:
+                rows[delivery.digest] = _new_row(delivery, spill)
+    except StoreError:
+        for row in rows.values():
+            if row["href"]:
+                removed(row["href"])
+        raise
     if not rows:
         return []
     with store.write() as connection:

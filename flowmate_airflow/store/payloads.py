@@ -79,7 +79,8 @@ def spill_to(url: str) -> Callable[[bytes], str]:
         try:
             _write(href, data)
         except Exception as error:  # an object storage has errors of its own
-            raise StoreError(f"a large payload cannot be written to {url}: {_reason(error)}", transient=True) from None
+            # Not called transient: the store itself works, and takes the deliveries that are not large.
+            raise StoreError(f"a large payload cannot be written to {url}: {_reason(error)}") from None
         return href
 
     return spill

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from flowmate_airflow.store import claims, deliveries, endpoints, purges, replies, subscriptions
+from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.payloads import spill_to
 
 if TYPE_CHECKING:
@@ -28,7 +29,13 @@ class Inbox:
 
     def insert(self, new: Sequence[NewDelivery]) -> list[Stored]:
         """Keep deliveries, all in one transaction."""
-        return deliveries.insert(self._open(), new, self._spill)
+        try:
+            store = self._open()
+        except Exception as error:
+            # None of the deliveries is to blame, so that it makes no sense to try them one by one.
+            told = error if isinstance(error, StoreError) else f"the store cannot be opened: {type(error).__name__}"
+            raise StoreError(str(told), transient=True) from None
+        return deliveries.insert(store, new, self._spill)
 
     def first_waiting(self, endpoint: str) -> int | None:
         """Return the first delivery to an endpoint that a run could take now."""

@@ -267,7 +267,12 @@ class Receiver:
             deliveries = await asyncio.get_running_loop().run_in_executor(self._pool, deliveries_of, arrival)
         if not deliveries:  # an empty batch
             return target.ack
-        stored = await self._writer.put(deliveries)
+        try:
+            stored = await self._writer.put(deliveries)
+        except StoreDown as down:
+            if down.is_theirs:
+                self._side.reject(target.endpoint.name, str(down))
+            raise
         new = [each.id for each in stored if not each.is_duplicate]
         if new and not target.endpoint.debounce:
             self._waking.stored(target.endpoint.name, new)

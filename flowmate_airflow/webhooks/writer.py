@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.values import MIB
+from flowmate_airflow.webhooks.limits import Buckets
 
 if TYPE_CHECKING:
     from flowmate_airflow.store.deliveries import NewDelivery, Stored
@@ -34,17 +35,20 @@ PATIENCE = 15.0
 """Seconds that a request waits for its commit: no sender waits much longer."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 8.0
 """Seconds that a store which has failed is left alone, doubled each time."""
+LOGS_A_MINUTE = 20
 
 
 class StoreDown(Exception):
     """The deliveries are not stored, or nobody knows yet.
 
     :param retry_after: seconds after which another try makes sense
+    :param is_theirs: whether the store takes others, so that their endpoint's owner has to do something
     """
 
-    def __init__(self, reason: str, retry_after: float = 1.0) -> None:
+    def __init__(self, reason: str, retry_after: float = 1.0, *, is_theirs: bool = False) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.is_theirs = is_theirs
 
 
 @dataclass(slots=True)
@@ -72,6 +76,7 @@ class Writer:
         self._waiting = self._waiting_bytes = 0
         self._down_until = 0.0
         self._pause = FIRST_PAUSE
+        self._logs = Buckets()
 
     async def put(self, deliveries: Sequence[NewDelivery]) -> list[Stored]:
         """Store deliveries, and return when they are committed.
@@ -159,11 +164,13 @@ class Writer:
 
     def _fail(self, group: list[_Parcel], error: StoreError) -> None:
         if not error.transient and len(group) > 1:  # one of them cannot be stored: the others do not suffer for it
-            for parcel in group:
-                self._commit([parcel])
+            middle = len(group) // 2
+            self._commit(group[:middle])
+            self._commit(group[middle:])
             return
-        log.error("deliveries of webhooks are not stored, their senders will try again: %s", error)
-        down = StoreDown("the store has failed", self._pause)
+        if not self._logs.take("error", LOGS_A_MINUTE):
+            log.error("deliveries of webhooks are not stored, their senders will try again: %s", error)
+        down = StoreDown(str(error), self._pause, is_theirs=not error.transient)
         if error.transient:
             self._down_until = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)

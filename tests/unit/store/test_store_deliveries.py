@@ -215,6 +215,13 @@ def test_a_file_that_cannot_be_written_fails_the_insert(store: Store, tmp_path: 
     assert found(store) == []
 
 
+def test_where_one_cannot_be_kept_no_file_of_the_others_stays(store: Store, tmp_path: Path) -> None:
+    too_large = b"x" * (payloads.MAX_PAYLOAD + 1)
+    with pytest.raises(StoreError, match="too large"):
+        deliveries.insert(store, [new("a", payload=LARGE), new("b", payload=too_large)], spill_to(str(tmp_path)))
+    assert list(tmp_path.glob("~webhooks/*/*")) == []
+
+
 # --- rejected
 
 

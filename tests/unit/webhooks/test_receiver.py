@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -12,14 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from receiver_harness import PUBLIC, SECRET, Answered, FakeDirectory, Served, github, serving, signed_headers
 
 from flowmate_airflow.store import endpoints as tokens
-from flowmate_airflow.store.deliveries import RECEIVED, REJECTED
+from flowmate_airflow.store.deliveries import RECEIVED, REJECTED, NewDelivery
+from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.replies import put_reply
+from flowmate_airflow.store.store import Store, open_store
 from flowmate_airflow.webhooks import known
 from flowmate_airflow.webhooks.endpoints import Endpoint
+from flowmate_airflow.webhooks.inbox import Inbox
 from flowmate_airflow.webhooks.schemes import SCHEMES, sign
 
 BODY = b'{"order": {"id": 7, "total": 19.90}}'
@@ -261,6 +266,35 @@ def test_more_than_the_rate_is_told_to_come_again(served: Served) -> None:
     assert 1 <= int(answer.headers["retry-after"]) <= 31
     assert served.signed(BODY, name="slow", secret="wrong").status == 401  # what is not verified does not count
     assert served.signed(BODY).status == 202
+
+
+def test_a_large_one_that_cannot_be_kept_harms_no_other_and_its_owner_is_told(tmp_path: Path) -> None:
+    (tmp_path / "files").write_text("no folder")
+    large = orjson.dumps({"x": os.urandom(300_000).hex()})
+    with serving(tmp_path, github()) as served:
+        for _ in range(3):
+            answer = served.signed(large)
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+            assert served.signed(BODY).status == 202
+        noted = eventually(lambda: served.kept(status=REJECTED))
+        assert "a large payload cannot be written to" in noted[0].error
+
+
+def test_a_store_that_cannot_be_opened_is_down(tmp_path: Path) -> None:
+    errors: list[Exception] = [StoreError("it is of a newer FlowMate"), RuntimeError("secret")]
+    store = open_store(f"sqlite:///{tmp_path / 'store.db'}")
+
+    def opening() -> Store:
+        if errors:
+            raise errors.pop()
+        return store
+
+    inbox = Inbox(opening, str(tmp_path))
+    for text in ("the store cannot be opened: RuntimeError", "it is of a newer FlowMate"):
+        with pytest.raises(StoreError, match=text) as caught:
+            inbox.insert([NewDelivery("orders", b"1", b"{}")])
+        assert caught.value.transient
+    assert len(inbox.insert([NewDelivery("orders", b"1", b"{}")])) == 1
 
 
 @pytest.mark.parametrize(

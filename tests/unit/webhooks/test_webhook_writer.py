@@ -193,6 +193,25 @@ def test_a_delivery_that_cannot_be_stored_does_not_harm_the_others(error: Except
     play(scene)
 
 
+def test_one_that_cannot_be_stored_costs_a_few_commits_and_a_few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(writer: Writer, store: FakeStore) -> None:
+        store.error = lambda deliveries: StoreError("no") if any(each.number == 70 for each in deliveries) else None
+        await hold(writer, store)
+        waiting = put_all(writer, [Delivery(number) for number in range(128)])
+        await asyncio.sleep(0)
+        store.may_go_on.set()
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [number for number, answer in enumerate(answers) if answer != [number]] == [70]
+        assert store.calls <= 1 + 1 + 2 * 7
+        for _ in range(100):
+            with pytest.raises(StoreDown, match="no") as caught:
+                await writer.put([Delivery(70)])
+            assert caught.value.is_theirs
+
+    play(scene)
+    assert 1 <= len(caplog.records) <= 25
+
+
 def test_a_commit_that_hangs_does_not_hold_its_requests_for_ever() -> None:
     async def scene(writer: Writer, store: FakeStore) -> None:
         first = await hold(writer, store)
