@@ -57,7 +57,7 @@ def _check_usage(arguments: Namespace) -> None:
         raise UsageError("say which deliveries: ENDPOINT, --id, --since or --until")
     if arguments.id and len(set(arguments.id)) > MAX_IDS:
         raise UsageError(f"--id: at most {MAX_IDS:,} at once")
-    if arguments.to is not None and not re.match(NAME, arguments.to):
+    if arguments.to is not None and not re.fullmatch(NAME, arguments.to):
         raise UsageError(f"--to: `{clean(arguments.to, 100)}` cannot be an endpoint's name")
     if arguments.to is not None and arguments.to == arguments.endpoint:
         raise UsageError(f"--to: they are at {arguments.to} already; leave it out")

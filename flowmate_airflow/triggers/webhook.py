@@ -43,7 +43,9 @@ def endpoint_asset(endpoint: Endpoint, watchers: list[AssetWatcher] | None = Non
     """Return the asset that makes an endpoint known to the receiver.
 
     :param watchers: what looks for its events
+    :raises ValueError: its name or one of its values cannot be
     """
+    endpoint.checked()
     return Asset(
         name=endpoint.asset_name,
         uri=endpoint.uri,

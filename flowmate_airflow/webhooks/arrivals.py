@@ -78,10 +78,13 @@ def _plain(arrival: Arrival, body: Body, query: dict[str, Any]) -> NewDelivery:
 
 
 def _event(arrival: Arrival, content_type: str | None, body: Body, query: dict[str, Any]) -> NewDelivery:
-    """Return the delivery of a CloudEvent in headers. They may not be part of the proof, but the body is."""
+    """Return the delivery of a CloudEvent in headers. They may not be part of the proof, but the body is.
+
+    Where the scheme has an id that counts: else the same could be sent again and again with other headers.
+    """
     event = cloudevents.binary_event(arrival.headers, content_type, body)
     name = bounded_id(cloudevents.identity(event))
-    digest = _digest(arrival, name, arrival.body)
+    digest = _digest(arrival, arrival.verified.delivery_id or name, arrival.body)
     return _delivery(arrival, cloudevents.as_text(event, body.text), body, query, digest, name, event["type"])
 
 

@@ -85,7 +85,8 @@ def binary_event(headers: Iterable[tuple[str, str]], content_type: str | None, b
 
 def identity(event: Mapping[str, Any]) -> str:
     """Return what makes an event known again: two of one source with one id are the same event."""
-    return f"{event['source']} {event['id']}"
+    source = event["source"].replace(" ", "%20")  # where it should have none
+    return f"{source} {event['id']}"
 
 
 def as_text(event: Mapping[str, Any], data: bytes | None = None) -> bytes:

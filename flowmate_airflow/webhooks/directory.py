@@ -21,6 +21,9 @@ class NoSecret(LookupError):
 class Directory:
     """Asks Airflow; every call waits for its database."""
 
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
     def endpoints(self) -> Mapping[str, Endpoint]:
         """Return the endpoints of all flows that Airflow has now, switched on or off, by name."""
         from airflow.models.asset import AssetModel, DagScheduleAssetReference, TaskInletAssetReference
@@ -46,7 +49,9 @@ class Directory:
             try:
                 found[name] = Endpoint.from_json(name, (extra or {}).get(EXTRA))
             except ValueError as error:
-                log.warning("%s; it takes no requests", error)
+                if name not in self._told:  # this is asked every few seconds
+                    log.warning("%s; it takes no requests", error)
+                self._told.add(name)
         return found
 
     def wake(self, endpoint: str) -> bool:

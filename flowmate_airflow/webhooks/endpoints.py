@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from types import NoneType
 from typing import Any
+
+from flowmate_airflow.flows.errors import shown
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}(~[A-Za-z_][A-Za-z0-9_-]{0,99})?$"
 """What an endpoint may be called: a flow's id, or that and the id of a step that waits, as `FLOW~STEP`."""
@@ -18,6 +22,13 @@ URI = "flowmate://webhooks/"
 """How the URIs of the assets begin; the endpoint's name follows."""
 
 DAY = 24 * 60 * 60
+_NAME = re.compile(NAME)
+_NUMBER = (int, float)
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    **{"scheme": (str,), "options": (Mapping,), "connection": (str, NoneType), "order_by": (str, NoneType)},
+    **{"max_body": (int,), "rate": (int,), "keep": (int,), "encrypt": (bool,)},
+    **{"reply": (*_NUMBER, NoneType), "debounce": _NUMBER},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +83,23 @@ class Endpoint:
         known = {each.name for each in fields(cls)} - {"name"}
         if not isinstance(value, Mapping) or not known.issuperset(value):
             raise ValueError(f"the endpoint {name} is described in a way that this FlowMate does not know")
-        return cls(name, **value)
+        return cls(name, **value).checked()
+
+    def checked(self) -> Endpoint:
+        """Return it, whoever made it: a DAG may have it by hand.
+
+        :raises ValueError: its name or one of its values cannot be
+        """
+        if len(self.name) > MAX_NAME or not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"{shown(self.name)} cannot be the name of a webhook's endpoint: up to {MAX_NAME} letters, digits and "
+                "_ . -, as a flow's id, or that and a step's id as FLOW~STEP"
+            )
+        for name, types in _TYPES.items():
+            value = getattr(self, name)
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                raise ValueError(f"`{name}` of the endpoint {self.name} is {shown(value)}, which it cannot be")
+        for name in ("max_body", "rate"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` of the endpoint {self.name} must be 1 or more")
+        return self

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 FIRST_SECONDS = 60.0
 """When it is done first: not while the API server starts."""
 SECONDS = 3600.0
+EARLY = timedelta(days=1)
+"""How much earlier than the step that waits for it a call may come, at least."""
 
 
 async def keep_house(inbox: Inbox, endpoints: Callable[[], Iterable[Endpoint]], pool: Executor) -> None:
@@ -35,8 +37,9 @@ async def keep_house(inbox: Inbox, endpoints: Callable[[], Iterable[Endpoint]], 
         known = list(endpoints())
         try:
             count = await asyncio.get_running_loop().run_in_executor(pool, tidy, inbox, known)
-        except StoreError as error:
-            log.warning("old deliveries of webhooks could not be removed: %s", error)
+        except Exception as error:  # this goes on as long as the receiver does
+            reason = error if isinstance(error, StoreError) else type(error).__name__
+            log.warning("old deliveries of webhooks could not be removed: %s", reason)
         else:
             log.debug("%s old deliveries of webhooks were removed or given up", count)
 
@@ -48,4 +51,5 @@ def tidy(inbox: Inbox, known: Iterable[Endpoint]) -> int:
     """
     keep = {endpoint.name: timedelta(seconds=endpoint.keep) for endpoint in known}
     calls = [name for name in keep if WAITS in name]
-    return sum(inbox.give_up(name, keep[name]) for name in calls) + inbox.purge(keep)
+    # However short the payloads of calls are kept: the step may not wait for them yet.
+    return sum(inbox.give_up(name, max(keep[name], EARLY)) for name in calls) + inbox.purge(keep)

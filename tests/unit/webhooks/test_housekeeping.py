@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import pytest
 
 from flowmate_airflow.store.claims import Owner, claim, settle
 from flowmate_airflow.store.deliveries import NewDelivery, Wanted, find, insert
+from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.sql import now
 from flowmate_airflow.store.store import close_stores, open_store
+from flowmate_airflow.webhooks import housekeeping
 from flowmate_airflow.webhooks.endpoints import Endpoint
 from flowmate_airflow.webhooks.housekeeping import tidy
 from flowmate_airflow.webhooks.inbox import Inbox
@@ -29,7 +33,7 @@ def inbox(tmp_path: Path) -> Iterator[Inbox]:
 
 def test_each_endpoint_keeps_what_it_says(inbox: Inbox, tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/store.db")
-    received = now() - timedelta(hours=2)
+    received = now() - timedelta(hours=26)
     names = ("short", "long", "flow~step", "flow~patient")
     for name in names:
         digest = hashlib.sha256(name.encode()).digest()
@@ -41,7 +45,9 @@ def test_each_endpoint_keeps_what_it_says(inbox: Inbox, tmp_path: Path) -> None:
     table = store.tables.deliveries
     with store.write() as connection:
         connection.execute(table.update().where(table.c.finished_at.is_not(None)).values(finished_at=received))
-    known = [Endpoint(name, keep=HOUR if name in ("short", "flow~step") else 3 * HOUR) for name in names]
+    insert(store, [NewDelivery(endpoint="flow~early", digest=b"early", payload=b"{}")])
+    hours = {"short": 1, "flow~step": 25, "flow~early": 0}
+    known = [Endpoint(name, keep=hours.get(name, 27) * HOUR) for name in (*names, "flow~early")]
     assert tidy(inbox, known) == 2
     found = {each.endpoint: (each.status, each.is_purged) for each in find(store, Wanted())}
     assert found == {
@@ -49,4 +55,35 @@ def test_each_endpoint_keeps_what_it_says(inbox: Inbox, tmp_path: Path) -> None:
         "long": ("delivered", False),
         "flow~step": ("failed", False),
         "flow~patient": ("received", False),
+        "flow~early": ("received", False),
     }
+
+
+def test_it_goes_on_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    errors: list[Exception] = [StoreError("the store is down"), RuntimeError("secret")]
+    done = asyncio.Event()
+
+    def tidy_up(*_: object) -> int:
+        if errors:
+            raise errors.pop(0)
+        loop.call_soon_threadsafe(done.set)
+        return 0
+
+    monkeypatch.setattr(housekeeping, "tidy", tidy_up)
+    monkeypatch.setattr(housekeeping, "FIRST_SECONDS", 0)
+    monkeypatch.setattr(housekeeping, "SECONDS", 0)
+
+    async def act() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            task = asyncio.ensure_future(housekeeping.keep_house(Inbox(open_store, ""), list, pool))
+            await asyncio.wait_for(done.wait(), 30)
+            task.cancel()
+
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(act())
+    finally:
+        loop.close()
+    assert "could not be removed: the store is down" in caplog.text
+    assert "could not be removed: RuntimeError" in caplog.text
+    assert "secret" not in caplog.text

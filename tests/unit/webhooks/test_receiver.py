@@ -357,6 +357,22 @@ def test_cloudevents_in_each_mode(served: Served) -> None:
     assert len(served.kept()) == 4
 
 
+def test_what_was_sent_once_is_not_another_event_with_other_headers(served: Served) -> None:
+    signed = signed_headers(b'{"n":1}')
+    for number in range(3):
+        event = {"ce-specversion": "1.0", "ce-id": str(number), "ce-source": "/shop", "ce-type": "paid"}
+        assert served.post("orders", b'{"n":1}', {**signed, **event}).status == 202
+    (delivery,) = served.kept()
+    assert (delivery.delivery_id, delivery.duplicates) == ("/shop 0", 2)
+
+
+def test_events_of_two_sources_are_never_taken_for_one(served: Served) -> None:
+    for source, name in (("a", "b c"), ("a b", "c")):
+        event = json.dumps({"specversion": "1.0", "id": name, "source": source, "type": "paid"}).encode()
+        assert served.signed(event, Content_Type="application/cloudevents+json").status == 202
+    assert len(served.kept()) == 2
+
+
 def test_handshakes_are_answered_and_store_nothing(served: Served) -> None:
     origin = served.post("orders", headers={"WebHook-Request-Origin": "eventemitter.example.com"}, method="OPTIONS")
     assert (origin.status, origin.headers["webhook-allowed-origin"]) == (200, "eventemitter.example.com")

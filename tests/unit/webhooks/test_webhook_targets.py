@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from flowmate_airflow.sensors.webhook import WebhookSensor
 from flowmate_airflow.webhooks.directory import secrets_in
 from flowmate_airflow.webhooks.endpoints import Endpoint
 from flowmate_airflow.webhooks.targets import is_secret, target_of
@@ -67,6 +69,46 @@ def test_headers_that_repeat_the_address_with_its_token_are_not_told(name: str) 
 )
 def test_headers_that_are_told(name: str) -> None:
     assert target_of(Endpoint("a", scheme="token")).keeps_header(name)
+
+
+@pytest.mark.parametrize("name", ["a", "_a.b-c", "flow~step", "x" * 200, "a" * 140 + "~" + "b" * 99])
+def test_names_of_endpoints(name: str) -> None:
+    assert Endpoint(name).checked().name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "-", "a\n", "a b", "a/b", "..", "~a", "a~", "a~b~c", "é", "x" * 201, "a" * 199 + "~" + "b" * 60]
+)
+def test_names_that_no_endpoint_can_have(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be the name of a webhook's endpoint"):
+        Endpoint(name).checked()
+    with pytest.raises(ValueError, match="cannot be the name of a webhook's endpoint"):
+        WebhookSensor(task_id="wait", webhook=Endpoint(name))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"scheme": []}, {"scheme": None}, {"options": 5}, {"connection": 7}, {"max_body": "1m"}, {"max_body": 0}),
+        *(
+            {"rate": True},
+            {"rate": -1},
+            {"encrypt": 1},
+            {"keep": "7d"},
+            {"reply": "20s"},
+            {"order_by": ["a"]},
+            {"debounce": None},
+        ),
+    ],
+)
+def test_values_that_no_endpoint_can_have(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"`{next(iter(values))}` of the endpoint a "):
+        Endpoint.from_json("a", values)
+
+
+def test_an_endpoint_goes_through_json() -> None:
+    endpoint = Endpoint("a", "hmac", {"header": "x"}, "c", 5, 6, True, 7, 8.5, "data.a", 1.5)
+    assert Endpoint.from_json("a", json.loads(json.dumps(endpoint.as_json()))) == endpoint
 
 
 @pytest.mark.parametrize(
