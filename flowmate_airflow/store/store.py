@@ -76,6 +76,8 @@ class Store:
 
         try:
             yield
+        except OverflowError:  # of SQLite's driver
+            raise StoreError(f"the store {self.name} failed: a number is larger than a database's can be") from None
         except SQLAlchemyError as error:
             cause = error.orig if isinstance(error, StatementError) else None
             if isinstance(cause, StoreError):  # a value that a column does not take

@@ -20,8 +20,18 @@ DRIVER = "postgresql+psycopg2"
 
 
 def configured_url() -> str:
-    """Return the option's value; where it is empty, the URL of a file in Airflow's home."""
-    return secret_setting("store_url") or f"sqlite:///{(airflow_home() / DEFAULT_FILE).absolute()}"
+    """Return the option's value; where it is empty, the URL of a file in Airflow's home.
+
+    :raises StoreError: Airflow cannot find out the value
+    """
+    try:
+        text = secret_setting("store_url")
+    except Exception as error:
+        # Its text repeats what a command has printed.
+        raise StoreError(
+            f"Airflow cannot find out {OPTION} ({type(error).__name__}); check its command or secrets backend"
+        ) from None
+    return text or f"sqlite:///{(airflow_home() / DEFAULT_FILE).absolute()}"
 
 
 def parse_url(text: str) -> URL:

@@ -222,6 +222,16 @@ def test_where_one_cannot_be_kept_no_file_of_the_others_stays(store: Store, tmp_
     assert list(tmp_path.glob("~webhooks/*/*")) == []
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_a_number_that_no_database_has_is_told(store: Store, number: int) -> None:
+    for ask in (lambda: deliveries.get(store, number), lambda: deliveries.replay(store, Wanted(ids=[number]))):
+        if store.engine.dialect.name == "sqlite":
+            with pytest.raises(StoreError, match="a number is larger than a database's can be"):
+                ask()
+        else:  # it compares them with any number
+            assert not ask()
+
+
 # --- rejected
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from airflow.exceptions import AirflowConfigException
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from flowmate_airflow.store import schema, states, tables
+from flowmate_airflow.store import schema, states, tables, urls
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.states import Place
 from flowmate_airflow.store.store import Store, close_stores, open_store
@@ -53,6 +54,16 @@ def test_airflows_ways_to_give_a_secret_option_work(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "'postgresql://from/command'"
+
+
+def test_a_command_for_the_option_that_fails_is_told_without_what_it_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> str:
+        raise AirflowConfigException("Cannot execute get-url. Error code is: 1. Output: password")
+
+    monkeypatch.setattr(urls, "secret_setting", fail)
+    with pytest.raises(StoreError, match="check its command or secrets backend") as caught:
+        open_store()
+    assert "password" not in str(caught.value)
 
 
 def test_nothing_heavy_is_imported_before_it_is_opened_and_no_alembic_when_it_is_up_to_date(tmp_path: Path) -> None:
