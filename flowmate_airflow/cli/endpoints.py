@@ -14,8 +14,10 @@ from flowmate_airflow.cli.errors import CommandError, UsageError
 from flowmate_airflow.flows.errors import did_you_mean
 from flowmate_airflow.flows.folder import SUFFIXES
 from flowmate_airflow.flows.models import WaitStep
+from flowmate_airflow.settings import SettingError
 from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.store.store import Store
+from flowmate_airflow.webhooks.addresses import checked_base, public_url
 from flowmate_airflow.webhooks.directory import Directory, NoSecret, secrets_in
 from flowmate_airflow.webhooks.endpoints import WAITS, Endpoint
 
@@ -52,6 +54,21 @@ def known_endpoints() -> Mapping[str, Endpoint]:
             f"Airflow could not be asked for its webhooks ({type(error).__name__}); "
             "call this where its database can be reached, or name a flow's file"
         ) from None
+
+
+def base_of(given: str | None, flag: str, example: str = "") -> str:
+    """Return the address of the API server: the given one, else the configured one.
+
+    :param flag: that it is given with
+    :param example: of it, for the error
+    :raises UsageError: it is none, or there is none
+    """
+    try:
+        return public_url() if given is None else checked_base(given)
+    except ValueError as error:
+        raise UsageError(f"{flag} {error}") from None
+    except SettingError as error:
+        raise UsageError(f"{error}, or say it with {flag}{example}") from None
 
 
 def secrets_of(conn_id: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from flowmate_airflow import __version__
 from flowmate_airflow.cli.asking import plain
 from flowmate_airflow.cli.endpoints import (
+    base_of,
     endpoint_of,
     known_endpoints,
     registered_secrets,
@@ -25,7 +26,7 @@ from flowmate_airflow.cli.signing import Delivery, Draft, signed
 from flowmate_airflow.settings import SettingError
 from flowmate_airflow.store.endpoints import token_of
 from flowmate_airflow.store.store import open_store
-from flowmate_airflow.webhooks.addresses import checked_base, hook_url, public_url
+from flowmate_airflow.webhooks.addresses import hook_url
 from flowmate_airflow.webhooks.endpoints import Endpoint
 from flowmate_airflow.webhooks.schemes import Scheme, scheme_named
 
@@ -109,22 +110,13 @@ def _known(arguments: Namespace) -> _Target:
         endpoint = replace(endpoint, scheme=arguments.scheme, options={})
     if arguments.connection is not None:
         endpoint = replace(endpoint, connection=arguments.connection)
-    base = _base(arguments.url)
+    base = base_of(arguments.url, "--url", ", such as --url http://localhost:8080")
     token = token_of(open_store(), endpoint.name) if _scheme(endpoint).needs_url_token else None
     try:
         as_told = hook_url(endpoint.name, token)
     except SettingError:
         as_told = hook_url(endpoint.name, token, base)
     return _Target(endpoint, hook_url(endpoint.name, token, base), hook_url(endpoint.name, None, base), as_told)
-
-
-def _base(given: str | None) -> str:
-    try:
-        return public_url() if given is None else checked_base(given)
-    except ValueError as error:
-        raise UsageError(f"--url {error}") from None
-    except SettingError as error:
-        raise UsageError(f"{error}, or say it with --url, such as --url http://localhost:8080") from None
 
 
 def _scheme(endpoint: Endpoint) -> Scheme:

@@ -8,12 +8,12 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
 from flowmate_airflow.cli.asking import plain
-from flowmate_airflow.cli.endpoints import endpoint_of, registered_secrets, secrets_of, told_missing
+from flowmate_airflow.cli.endpoints import base_of, endpoint_of, registered_secrets, secrets_of, told_missing
 from flowmate_airflow.cli.errors import CommandError, UsageError
-from flowmate_airflow.settings import SettingError, setting
+from flowmate_airflow.settings import setting
 from flowmate_airflow.store import endpoints
 from flowmate_airflow.store.store import Store, open_store
-from flowmate_airflow.webhooks.addresses import checked_base, hook_url, public_url
+from flowmate_airflow.webhooks.addresses import hook_url
 from flowmate_airflow.webhooks.endpoints import Endpoint
 from flowmate_airflow.webhooks.proofs import NoKey
 from flowmate_airflow.webhooks.requests import HookRequest, Rejected
@@ -28,7 +28,7 @@ def show_url(arguments: Namespace) -> int:
         scheme = scheme_named(endpoint.scheme, endpoint.options)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    base = _base(arguments.base)
+    base = base_of(arguments.base, "--base")
     token = None
     if arguments.rotate:
         token = endpoints.rotate(store, endpoint.name)
@@ -48,15 +48,6 @@ def show_url(arguments: Namespace) -> int:
     for line in _told(endpoint, scheme, store, show_secrets=arguments.show_secrets):
         print(plain(line), file=sys.stderr)
     return 0
-
-
-def _base(given: str | None) -> str:
-    try:
-        return public_url() if given is None else checked_base(given)
-    except ValueError as error:
-        raise UsageError(f"--base {error}") from None
-    except SettingError as error:
-        raise UsageError(f"{error}, or say it with --base") from None
 
 
 def _told(endpoint: Endpoint, scheme: Scheme, store: Store, *, show_secrets: bool) -> Iterator[str]:

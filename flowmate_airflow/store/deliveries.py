@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from flowmate_airflow.store.deliveryrows import (
-    CLAIM,
     CLAIMED,
     DELIVERED,
     FAILED,
@@ -24,11 +23,11 @@ from flowmate_airflow.store.deliveryrows import (
     columns,
     from_row,
     kept,
-    lock,
     payload_columns,
     pieces,
 )
 from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.store.moves import replay
 from flowmate_airflow.store.payloads import opened, removed, seal
 from flowmate_airflow.store.purges import purge
 from flowmate_airflow.store.sql import GROUP, now
@@ -274,34 +273,3 @@ def counts(store: Store) -> list[Count]:
     query = select(*which, func.count()).group_by(*which).order_by(*which)
     with store.read() as connection:
         return [Count(*row) for row in connection.execute(query)]
-
-
-def replay(store: Store, wanted: Wanted) -> int:
-    """Let finished deliveries be received again, as if for the first time, and return how many these are.
-
-    Those that a run has are left alone, unless `wanted.status` says :data:`CLAIMED`: whoever says so knows that these
-    runs are over. What was rejected or purged cannot come back.
-
-    :raises StoreError: the store cannot be written
-    """
-    table = store.tables.deliveries
-    status = [CLAIMED] if wanted.status == CLAIMED else [DELIVERED, FAILED]
-    again = {
-        **{"status": RECEIVED, "available_at": now(), "attempts": 0, "error": None, "finished_at": None},
-        **dict.fromkeys(CLAIM),
-    }
-    found = 0
-    for which in pieces(table, wanted, False):
-        which = [*which, table.c.status.in_(status), table.c.payload.is_not(None)]
-        last = 0
-        while True:
-            query = table.select().with_only_columns(table.c.id).where(*which, table.c.id > last)
-            with store.write() as connection:
-                ids = connection.execute(query.order_by(table.c.id).limit(GROUP)).scalars().all()
-                mine = lock(connection, table, [*which, table.c.id.in_(ids)])
-                connection.execute(table.update().where(table.c.id.in_([row.id for row in mine])).values(again))
-            found += len(mine)
-            if len(ids) < GROUP:
-                break
-            last = ids[-1]
-    return found

@@ -9,10 +9,9 @@ from typing import Any
 
 import orjson
 
+from flowmate_airflow.webhooks.bodyjson import is_shallow
 from flowmate_airflow.webhooks.requests import HookRequest
 
-MAX_DEPTH = 64
-"""How deep a JSON body may be nested that is looked into."""
 MAX_ITEMS = 1000
 """Items of a list in a body that `*` in a path goes through."""
 
@@ -79,22 +78,7 @@ def body_json(body: bytes) -> Any:
         value = orjson.loads(body)
     except ValueError:
         return None
-    return value if _is_shallow(value) else None
-
-
-def _is_shallow(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [child for parent in level for child in _children(parent) if isinstance(child, (dict, list))]
-        if not level:
-            return True
-    return False
-
-
-def _children(value: Any) -> Sequence[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else ()
+    return value if is_shallow(value) else None
 
 
 def at(value: Any, path: str) -> Any:
