@@ -32,6 +32,7 @@ class Waking:
         self._pool = pool
         self._new: dict[str, set[int]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._has_failed = False
 
     def stored(self, endpoint: str, numbers: Iterable[int]) -> None:
         """Take note of deliveries that were just stored."""
@@ -52,7 +53,11 @@ class Waking:
                 await loop.run_in_executor(self._pool, self._ask, new)
             except Exception as error:
                 # The events are stored, and the triggerer sees them.
-                log.warning("a run for new events could not be asked for at once: %s", type(error).__name__)
+                if not self._has_failed:
+                    log.warning("a run for new events could not be asked for at once: %s", type(error).__name__)
+                self._has_failed = True
+            else:
+                self._has_failed = False
             await asyncio.sleep(PAUSE)
 
     def _ask(self, new: Mapping[str, set[int]]) -> None:

@@ -77,3 +77,16 @@ def test_a_database_that_is_gone_is_left_to_the_triggerer(monkeypatch) -> None:
         airflow.broken = False
 
     assert play(airflow, stored(airflow, "orders", 1), heal, stored(airflow, "bills", 2)) == ["bills"]
+
+
+def test_trouble_is_told_once_until_it_is_over(monkeypatch, caplog) -> None:
+    monkeypatch.setattr(waking, "PAUSE", 0)
+    airflow = Airflow()
+    airflow.broken = True
+
+    def heal(own: Waking) -> None:
+        airflow.broken = not airflow.broken
+
+    many = [stored(airflow, "orders", number) for number in range(5)]
+    play(airflow, *many, heal, stored(airflow, "bills", 6), heal, *many)
+    assert caplog.text.count("could not be asked for at once: OSError") == 2
