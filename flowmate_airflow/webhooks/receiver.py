@@ -174,11 +174,11 @@ class Receiver:
         request = HookRequest(method, address.url, headers, body)
         try:
             try:
-                return await self._judged(target, request, scope)
+                return await self._judged(target, request)
             except Rejected:
                 if await self._known.reread(target):
                     target = self._let_in(address)  # something may just have changed
-                    return await self._judged(target, request, scope)
+                    return await self._judged(target, request)
                 raise
         except Rejected as rejected:
             return await self._denied(target, rejected, began)
@@ -193,10 +193,12 @@ class Receiver:
         token = parts[1] if len(parts) == 2 else None
         query = scope["query_string"].decode("latin-1")
         url = f"{self._url}{path}?{query}" if query else f"{self._url}{path}"
-        if token is not None:
-            # Servers and middlewares log a path when it has been answered: they shall see no token.
+        # Servers and middlewares log an address when it has been answered: they shall see no secret in it.
+        if len(parts) > 1:
             scope["path"] = f"{root}/{name}/***"
             scope["raw_path"] = scope["path"].encode()
+        if query:
+            scope["query_string"] = b"***"
         return _Address(name, token, url)
 
     def _let_in(self, address: _Address) -> Target | None:
@@ -209,7 +211,7 @@ class Receiver:
             return None
         return target
 
-    async def _judged(self, target: Target | None, request: HookRequest, scope: Scope) -> Answer:
+    async def _judged(self, target: Target | None, request: HookRequest) -> Answer:
         """Answer a request that has come wholly.
 
         :raises Rejected: it is not let in
@@ -233,7 +235,7 @@ class Receiver:
         wait = self._buckets.take(target.endpoint.name, target.endpoint.rate)
         if wait:
             return later(wait, 429)
-        return target.ack if is_question else await self._taken(target, request, verified, scope)
+        return target.ack if is_question else await self._taken(target, request, verified)
 
     async def _checked(self, target: Target, check: Any, request: HookRequest, secrets: tuple[str, ...]) -> Any:
         """Return what a check says, in a thread where it may wait for the network or has much to read."""
@@ -253,12 +255,12 @@ class Receiver:
                 self._side.confirm(target.endpoint.name, reply.confirm_url)
         return of_reply(reply)
 
-    async def _taken(self, target: Target, request: HookRequest, verified: Verified, scope: Scope) -> Answer:
+    async def _taken(self, target: Target, request: HookRequest, verified: Verified) -> Answer:
         """Store what a request brings, and acknowledge it."""
         reply_within = target.endpoint.reply
         if reply_within is not None and self._callers.is_full:
             return later(1)
-        query = scope["query_string"].decode("latin-1")
+        query = request.url.partition("?")[2]
         moment = datetime.now(timezone.utc)
         arrival = Arrival(target, verified, request.method, query, request.headers, request.body, moment)
         if len(request.body) <= _AT_ONCE:
