@@ -21,10 +21,9 @@ demo:  ## Start Airflow with an example flow, run it, and leave the UI running (
 
 test: test-unit test-e2e  ## All tests
 
-# They wait a third of the time, for processes and databases: more of them than cores are faster.
 test-unit:  ## The tests that need neither Airflow's processes nor an engine (ARGS: more for pytest)
 	@scripts/setup test
-	@$(PYTEST) --numprocesses $$(($$(nproc) * 2)) --dist worksteal tests/unit $(ARGS)
+	@$(PYTEST) --numprocesses auto --dist worksteal tests/unit $(ARGS)
 
 test-e2e:  ## The tests on a real Airflow and a real Docker engine (ARGS: more for pytest)
 	@scripts/setup test
