@@ -205,7 +205,7 @@ steps:
     wait:
       webhook: {scheme: github, connection: hub_hooks}
       match: event.data.number = message.data.number
-      timeout: 3s
+      timeout: 15s
 """,
     )
     run, state = airflow.run("forsaken")
