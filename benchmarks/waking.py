@@ -43,7 +43,7 @@ steps:
 """,
     BURST: """
 flowmate: 1
-webhook: {scheme: github, connection: bench_hooks}
+webhook: {scheme: github, connection: bench_hooks, rate: 1000000}
 steps:
   - {id: mapped, map: data.number}
 """,
