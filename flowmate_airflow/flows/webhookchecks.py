@@ -11,7 +11,7 @@ from flowmate_airflow.flows.errors import Problem, did_you_mean
 from flowmate_airflow.flows.models import Flow, UseStep, WaitStep
 from flowmate_airflow.flows.positions import Path, SourceMap
 from flowmate_airflow.flows.webhookmodels import WEBHOOK, EndpointOptions
-from flowmate_airflow.webhooks.endpoints import MAX_NAME
+from flowmate_airflow.webhooks.endpoints import MAX_NAME, WAITS
 
 DEFAULT_SCHEME = "standard"
 MAX_BODY = "64m"
@@ -67,7 +67,7 @@ def check_wait(step: WaitStep, path: Path, first: bool, flow: Flow, source: Sour
         )
     if not timedelta(0) < step.wait.timeout <= timedelta(days=365):
         yield source.problem("`timeout` must be between 1s and 365d", (*path, "wait", "timeout"))
-    name = f"{flow.id or ''}~{step.id}"
+    name = f"{flow.id or ''}{WAITS}{step.id}"
     if len(name) > MAX_NAME:
         yield source.problem(
             f"the ids of the flow and of a step that waits may have {MAX_NAME - 1} characters together",
