@@ -86,7 +86,7 @@ class Progress:
 def _by_stream(counts: dict[str, int]) -> str:
     if not counts:
         return ""
-    shown = [f"{clean(name, MAX_ID)} {count:,}" for name, count in list(counts.items())[:MAX_STREAMS]]
+    shown = [f"{clean(name, MAX_ID)} {count:,}" for name, count in sorted(counts.items())[:MAX_STREAMS]]
     if len(counts) > MAX_STREAMS:
         shown.append(f"{len(counts) - MAX_STREAMS} more streams")
     return f" ({', '.join(shown)})"
