@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from flowmate_airflow.catalog.manifest import AuthMethod, Manifest
+from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.steps.errors import ConfigFailure
 
 METHOD_KEY = "auth"

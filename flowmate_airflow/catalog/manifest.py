@@ -6,34 +6,19 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
+
+from flowmate_airflow.catalog.auth import AnyMethod, JsonSchema
+from flowmate_airflow.catalog.model import Model
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 """A connector's name: lower case, a step's `use` starts with it."""
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
-JsonSchema = dict[str, Any]
-
-SOURCES = r"^(login|password|host|port|schema|url|extra(\.[A-Za-z_][A-Za-z0-9_-]*)?)$"
-Source = Annotated[str, Field(pattern=SOURCES)]
-"""A place in an Airflow Connection. `url` is its scheme, host and port put together; `extra` the whole extra."""
-
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]*(k|m|g)$")]
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class AuthMethod(_Model):
-    """One way to authenticate: which credential the function gets from which part of the Connection."""
-
-    title: str | None = Field(default=None, description="What people call the method.")
-    required: dict[str, Source] = Field(default={}, description="Credentials the method cannot do without.")
-    optional: dict[str, Source] = Field(default={}, description="Credentials handed over where they are set.")
-
-
-class Events(_Model):
+class Events(Model):
     """How a trigger takes events that the other system sends, instead of asking for what is new."""
 
     scheme: str = Field(
@@ -48,7 +33,7 @@ class Events(_Model):
     )
 
 
-class Function(_Model):
+class Function(Model):
     """A trigger or an action."""
 
     calls: str | None = Field(
@@ -78,7 +63,7 @@ class Function(_Model):
         return self
 
 
-class ResourceLimits(_Model):
+class ResourceLimits(Model):
     """What one container of the connector may use, and how far it can be locked down."""
 
     memory: Size = Field(default="512m", description="Of the container, swap included.")
@@ -91,7 +76,7 @@ class ResourceLimits(_Model):
     )
 
 
-class PythonProcess(_Model):
+class PythonProcess(Model):
     """How the `process` runtime runs the connector without an image: by a module or a command."""
 
     module: str | None = Field(
@@ -113,7 +98,7 @@ class PythonProcess(_Model):
         return self
 
 
-class NodeImage(_Model):
+class NodeImage(Model):
     """An image of a Node component for Open Integration Hub or elastic.io, which runs under FlowMate's runner."""
 
     folder: str | None = Field(
@@ -129,7 +114,7 @@ class NodeImage(_Model):
     rebound_limit: int = Field(default=20, ge=0, le=100, description="How often a message may rebound.")
 
 
-class SingerImage(_Model):
+class SingerImage(Model):
     """How a Singer tap or target takes its files."""
 
     catalog: Literal["catalog", "properties", "none"] = Field(
@@ -141,7 +126,7 @@ class SingerImage(_Model):
     load_method: bool = Field(default=False, description="A target that has the setting `load_method`.")
 
 
-class Manifest(_Model):
+class Manifest(Model):
     """A connector."""
 
     connector: Literal[1] = Field(description="Version of the manifest's format.")
@@ -174,7 +159,7 @@ class Manifest(_Model):
         default=False,
         description="Reads or writes files: it gets the folder `[flowmate] files_folder`, in containers as /data.",
     )
-    auth: dict[str, AuthMethod] = Field(default={}, description="Ways to authenticate; empty: none is needed.")
+    auth: dict[str, AnyMethod] = Field(default={}, description="Ways to authenticate; empty: none is needed.")
     triggers: dict[FunctionName, Function] = Field(
         default={}, description="Functions that get no messages and may start a flow, by name."
     )

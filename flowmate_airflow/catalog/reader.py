@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from flowmate_airflow.catalog.manifest import AuthMethod, Function, Manifest, PythonProcess, ResourceLimits
+from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.manifest import Function, Manifest, PythonProcess, ResourceLimits
 from flowmate_airflow.flows.errors import FlowFileError, Problem
 from flowmate_airflow.flows.positions import SourceMap
 from flowmate_airflow.flows.schemas import schema_problem

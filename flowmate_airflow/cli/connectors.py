@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from flowmate_airflow.catalog.catalog import Catalog
-from flowmate_airflow.catalog.manifest import AuthMethod, Function, Manifest
+from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.manifest import Function, Manifest
 from flowmate_airflow.cli.common import catalog_of, print_json
 from flowmate_airflow.cli.errors import CommandError, UsageError
 from flowmate_airflow.flows.errors import did_you_mean

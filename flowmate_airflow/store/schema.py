@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from flowmate_airflow.store.store import Store
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration. Their numbers are as long as this, so that a newer one compares greater."""
 VERSION_TABLE = "flowmate_version"
 # Any number that nobody else uses for an advisory lock of PostgreSQL; Airflow's own are small.

@@ -219,3 +219,89 @@ outgoing = Table(
     Index("ix_flowmate_outgoing_next", "status", "next_at"),
     sqlite_autoincrement=True,
 )
+
+renewals = Table(
+    "flowmate_renewals",
+    metadata,
+    _name("conn_id"),
+    _name("status", key=False),  # "good", or "needs_reauth"
+    Column("error", Exact),  # of the last try, for people
+    Column("owner", Name),  # the process that renews just now
+    Column("owned_until", Time),
+    Column("spending", LargeBinary),  # digest of the refresh token that it is spending: none is lost without a trace
+    Column("spent_at", Time),  # since when
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("next_at", Time),  # no earlier try than this
+    Column("renewed_at", Time),
+    Column("renewals", BigInteger, nullable=False),
+    Column("updated_at", Time, nullable=False),
+)
+
+tenants = Table(
+    "flowmate_tenants",
+    metadata,
+    _name("tenant"),
+    Column("config", LargeBinary, nullable=False),  # JSON
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+)
+
+tenant_flows = Table(
+    "flowmate_tenant_flows",
+    metadata,
+    *(_name("tenant"), _name("flow")),
+    Column("is_on", Boolean, nullable=False),
+    Column("schedule", Name),  # its own; none: the flow's
+    Column("next_at", Time),  # when its own schedule is due
+    Column("mapping", LargeBinary),  # JSON: its custom field mapping
+    Column("updated_at", Time, nullable=False),
+)
+
+tenant_turns = Table(
+    "flowmate_tenant_turns",
+    metadata,
+    *(_name("tenant"), _name("flow")),
+    _name("run_id", key=False),  # whose turn it is
+    Column("taken_at", Time, nullable=False),
+)
+
+linked = Table(
+    "flowmate_linked",
+    metadata,
+    *(_name("tenant"), _name("connector")),
+    _name("conn_id", key=False),  # of its Connection, or of the one whose credentials it uses
+    _name("method", key=False),  # of the manifest's `auth`
+    Column("symlink", LargeBinary),  # JSON of the tenant and connector whose credentials it uses
+    Column("field_map", LargeBinary),  # JSON: which tables and fields it reads
+    Column("problem", Exact),  # what the last check said; none: all is well
+    Column("checked_at", Time),
+    Column("created_at", Time, nullable=False),
+    Column("updated_at", Time, nullable=False),
+    Index("ix_flowmate_linked_connector", "connector", "tenant"),
+    Index("ix_flowmate_linked_conn_id", "conn_id"),
+)
+
+logins = Table(
+    "flowmate_logins",
+    metadata,
+    Column("state", LargeBinary, primary_key=True),  # digest of what the provider sends back
+    *(_name(name, key=False) for name in ("context", "tenant", "connector", "method")),
+    Column("browser", LargeBinary, nullable=False),  # digest of the cookie of the browser that began
+    _name("user", key=False),  # who began: an Airflow user, or a magic link
+    Column("secret", LargeBinary, nullable=False),  # JSON: the verifier, what the form said, where it goes on
+    Column("is_encrypted", Boolean, nullable=False),
+    Column("created_at", Time, nullable=False),
+    Column("expires_at", Time, nullable=False, index=True),
+)
+
+magic_links = Table(
+    "flowmate_magic_links",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),  # of its token
+    _name("tenant", key=False),
+    Column("options", LargeBinary, nullable=False),  # JSON: connectors, where it goes on, who made it
+    Column("session", LargeBinary),  # digest of the cookie of the browser that opened it
+    Column("created_at", Time, nullable=False),
+    Column("opened_at", Time),
+    Column("expires_at", Time, nullable=False, index=True),
+)
