@@ -16,6 +16,7 @@ from flowmate_airflow.flows.positions import Path, SourceMap
 from flowmate_airflow.flows.schedules import check_params, check_schedule
 from flowmate_airflow.flows.schemas import violations
 from flowmate_airflow.flows.secrets import looks_like_secret
+from flowmate_airflow.flows.tenantchecks import check_tenants
 from flowmate_airflow.flows.webhookchecks import check_wait, check_webhook
 from flowmate_airflow.flows.webhookmodels import WEBHOOK
 
@@ -33,6 +34,7 @@ def check_flow(
     yield from check_params(flow, source)
     yield from check_graph(written, source, flow.above)
     yield from check_webhook(flow, source, catalog)
+    yield from check_tenants(flow, source, catalog, written)
     needs = [(str(_written(step, "id")), _written(step, "needs")) for step in written]
     for index, step in zip(standing, flow.steps, strict=True):
         path: Path = ("steps", index)
@@ -101,7 +103,7 @@ def _check_use(
     yield from _check_version(step, entry, path, source)
     yield from _check_position(step, entry, path, before, source)
     yield from _check_fields(step, function, path, source)
-    yield from _check_connection(step, entry, path, source)
+    yield from _check_connection(step, entry, path, flow, source)
     yield from check_options(step, entry, path, source)
 
 
@@ -160,10 +162,13 @@ def _fields_hint(step: UseStep, function: Function) -> str:
     return f"`{step.connector}/{step.function}` has no fields; remove the line"
 
 
-def _check_connection(step: UseStep, manifest: Manifest, path: Path, source: SourceMap) -> Iterator[Problem]:
+def _check_connection(
+    step: UseStep, manifest: Manifest, path: Path, flow: Flow, source: SourceMap
+) -> Iterator[Problem]:
     if step.connection is not None and not manifest.auth:
         yield source.problem(f"`{manifest.name}` takes no connection", (*path, "connection"), "remove the line")
-    if step.connection is None and manifest.auth and all(method.required for method in manifest.auth.values()):
+    needs_one = step.connection is None and flow.tenants is None
+    if needs_one and manifest.auth and all(method.required for method in manifest.auth.values()):
         yield source.problem(
             f"`{manifest.name}` needs a connection", (*path, "use"), "add `connection:` with an Airflow conn_id"
         )
@@ -180,6 +185,6 @@ def _check_with_texts(step: UseStep, path: Path, flow: Flow, source: SourceMap) 
                 at="key",
             )
         if is_template(value):
-            problem = check_jinja(value, flow.params)
+            problem = check_jinja(value, flow.params, tenants=flow.tenants is not None)
             if problem is not None:
                 yield source.problem(problem.message, (*path, "with", *place), problem.hint, offset=problem.offset)

@@ -46,6 +46,8 @@ RUN_NAMES = frozenset(
     }
 )
 """What a template may name: Airflow's template variables, but for `conn` (credentials come by `connection:`)."""
+TENANT_NAMES = RUN_NAMES | {"tenant"}
+"""What it may name in a flow with tenants: `tenant.id`, `tenant.config` and `tenant.mapping`, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +96,19 @@ def compile_jsonata(source: str) -> jlens.Expression:
     return jlens.Expression(source)
 
 
-def check_jinja(source: str, params: Mapping[str, Any]) -> ExpressionProblem | None:
+def check_jinja(source: str, params: Mapping[str, Any], *, tenants: bool = False) -> ExpressionProblem | None:
     """Return what is wrong with a Jinja text, or None.
 
     :param params: the flow's params, which `params.NAME` may refer to
+    :param tenants: whether the flow has tenants, so that `tenant` is known
     """
-    if _is_surely_right(source, params):
+    known = TENANT_NAMES if tenants else RUN_NAMES
+    if _is_surely_right(source, params, known):
         return None
     from jinja2 import TemplateSyntaxError
 
     try:
-        return _jinja_problem(source, params)
+        return _jinja_problem(source, params, known)
     except TemplateSyntaxError as error:
         message = str(error.message).rstrip(".")
     except RecursionError:
@@ -118,15 +122,15 @@ _SIMPLE = re.compile(r"[^{}]*(?:\{\{-?\s*[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\s*-?\}\
 _SIMPLE_NAME = re.compile(r"\{\{-?\s*(\w+)(?:\.(\w+))?", re.ASCII)
 
 
-def _is_surely_right(source: str, params: Mapping[str, Any]) -> bool:
+def _is_surely_right(source: str, params: Mapping[str, Any], known: frozenset[str]) -> bool:
     """Whether a text names only what is known, such as `{{ params.since }}`: most do, and then Jinja is not asked."""
     return _SIMPLE.fullmatch(source) is not None and all(
-        name in RUN_NAMES and (name != "params" or not part or part in params)
+        name in known and (name != "params" or not part or part in params)
         for name, part in _SIMPLE_NAME.findall(source)
     )
 
 
-def _jinja_problem(source: str, params: Mapping[str, Any]) -> ExpressionProblem | None:
+def _jinja_problem(source: str, params: Mapping[str, Any], known: frozenset[str]) -> ExpressionProblem | None:
     from jinja2 import meta, nodes
 
     tree = _environment().parse(source)
@@ -139,10 +143,8 @@ def _jinja_problem(source: str, params: Mapping[str, Any]) -> ExpressionProblem 
             "name the Connection under `connection:`; its credentials reach the connector safely",
             _offset_of("conn", source),
         )
-    for name in sorted(names - RUN_NAMES):
-        hint = (
-            did_you_mean(name, RUN_NAMES) or "Airflow's template variables can be used, such as `ds` or `params.NAME`"
-        )
+    for name in sorted(names - known):
+        hint = did_you_mean(name, known) or "Airflow's template variables can be used, such as `ds` or `params.NAME`"
         return ExpressionProblem(f"`{name}` is not known in a template", hint, _offset_of(name, source))
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
         param = _param_name(node)

@@ -15,6 +15,7 @@ from flowmate_airflow.flows.errors import FlowFileError, Problem
 from flowmate_airflow.flows.migrate import UnknownFormat, migrate
 from flowmate_airflow.flows.models import FORMAT, STEP_KINDS, Flow, MapStep, StepOptions, UseStep, WaitStep
 from flowmate_airflow.flows.positions import SourceMap
+from flowmate_airflow.flows.tenantmodels import DISPATCHER, LINKED, TenantOptions
 from flowmate_airflow.flows.validation import clean_path, problems_of
 from flowmate_airflow.flows.values import FLOW_ID
 from flowmate_airflow.flows.webhookmodels import EndpointOptions, ReplyOptions, WaitOptions, WebhookOptions
@@ -111,7 +112,7 @@ def _validate(
     data: dict[Any, Any], source: SourceMap, path: Path, catalog: Catalog, problems: list[Problem]
 ) -> Flow | None:
     """Return the flow, and add every problem of it: of the models first, then of what is left standing."""
-    if "id" not in data and not re.fullmatch(FLOW_ID, path.stem):
+    if "id" not in data and (not re.fullmatch(FLOW_ID, path.stem) or path.stem.endswith(DISPATCHER)):
         hint = "add an `id:`, or rename the file to letters, digits, `_`, `-` and `.`"
         problems.append(source.problem(f"the file's name `{path.stem}` cannot be a flow's id", (), hint))
     try:
@@ -131,7 +132,10 @@ def _validate(
     if not isinstance(steps, list) or ("steps",) in broken:
         return None
     standing = [index for index in range(len(steps)) if ("steps", index) not in broken]
-    rest = {key: value for key, value in data.items() if (key,) not in {place[:1] for place in broken}}
+    keys = {place[0] for place in broken}
+    rest = {key: value for key, value in data.items() if key not in keys}
+    if "tenants" in keys:
+        rest["tenants"] = LINKED  # else steps would seem to lack a connection
     try:
         flow = Flow.model_validate({**rest, "steps": [steps[index] for index in standing]})
     except ValidationError:
@@ -144,6 +148,7 @@ _STEPS: dict[str, type[Any]] = {"$use": UseStep, "$map": MapStep, "$wait": WaitS
 _PARTS: dict[str, type[Any]] = {
     "defaults": StepOptions,
     "reply": ReplyOptions,
+    "tenants": TenantOptions,
     "wait": WaitOptions,
     "webhook": WebhookOptions,
 }

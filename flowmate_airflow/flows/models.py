@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Discriminator, Field, Tag
 
 from flowmate_airflow.flows.fieldmaps import FieldMap
+from flowmate_airflow.flows.tenantmodels import TenantOptions, Tenants
 from flowmate_airflow.flows.values import CONNECTION_ID, FLOW_ID, Day, Duration, FlowModel, StepId, Title
 from flowmate_airflow.flows.webhookmodels import WEBHOOK, WaitOptions, WebhookOptions
 
@@ -230,6 +231,14 @@ class Flow(FlowModel):
     webhook: WebhookOptions | None = Field(
         default=None, description="Start by events that another system sends, instead of a schedule."
     )
+    tenants: Tenants | None = Field(
+        default=None,
+        description=(
+            "Run once for each tenant, with the Connections that they have linked: steps whose connector needs "
+            "credentials need no `connection` then. `linked` is short for `who: linked`."
+        ),
+        examples=["linked"],
+    )
     timezone: str = Field(default="UTC", description="The time zone of the schedule.", examples=["Europe/Berlin"])
     start_date: Day | None = Field(
         default=None, description="No run is for a time before this day. With `catchup`, runs begin here."
@@ -237,7 +246,7 @@ class Flow(FlowModel):
     end_date: Day | None = Field(default=None, description="No run is for a time after this day.")
     catchup: bool = Field(default=False, description="Run for each interval that was missed.")
     max_active_runs: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=1, description="How many runs of the flow may be active at once."
+        default=1, description="How many runs of the flow may be active at once; with `tenants` that is `at_once`."
     )
     timeout: Duration | None = Field(default=None, description="How long a whole run may take.")
     params: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], dict[str, Any]] = Field(
@@ -255,6 +264,11 @@ class Flow(FlowModel):
     def above(self) -> str | None:
         """What stands above the first step: the webhook, where one starts the flow."""
         return None if self.webhook is None else WEBHOOK
+
+    @property
+    def tenancy(self) -> TenantOptions | None:
+        """For whom it runs, where it runs for tenants."""
+        return TenantOptions() if isinstance(self.tenants, str) else self.tenants
 
     def option(self, step: StepOptions, name: str) -> Any:
         """Return a step's option: its own, else the flow's default, else None."""

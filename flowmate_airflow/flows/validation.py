@@ -142,6 +142,7 @@ _PATTERN_HINTS = {
     "max_body": "a size such as `512k` or `4m`",
     "order_by": "a path into an event, such as `data.order.id`",
     "scheme": "a scheme's name, such as `github`",
+    "who": "a tenant's id: up to 100 letters, digits and `_ . : @ -`; begin with a letter or a digit",
 }
 
 
