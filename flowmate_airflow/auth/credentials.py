@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.auth.grants import MARK
+from flowmate_airflow.catalog.auth import RENEWED, AuthMethod
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.steps.errors import ConfigFailure
 
 METHOD_KEY = "auth"
 """The key of a Connection's extra that picks one of a connector's ways to authenticate."""
+EXPIRES_AT = "expires_at"
+"""What connectors of ours get beside a token that is over at some time: when, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,27 @@ def credentials_for(manifest: Manifest, account: Account | None, step: str) -> d
     name = _method(manifest, account, step)
     method = manifest.auth[name]
     values = {**_values(method.optional, account), **_values(method.required, account)}
-    # A word of ours, which may mean something else to components that know nothing of us.
-    return values if manifest.is_foreign else {METHOD_KEY: name, **values}
+    if manifest.is_foreign:  # words of ours may mean something else to components that know nothing of us
+        return values
+    end = expires_at(account) if isinstance(method, RENEWED) else None
+    return {METHOD_KEY: name, **({} if end is None else {EXPIRES_AT: end}), **values}
+
+
+def is_renewed(manifest: Manifest, account: Account | None, step: str) -> bool:
+    """Whether a connector of ours has a token that is over at some time, so that it may need another one.
+
+    :raises ConfigFailure: no method of the connector fits the Connection
+    """
+    if account is None or not manifest.auth or manifest.is_foreign:
+        return False
+    return isinstance(manifest.auth[_method(manifest, account, step)], RENEWED)
+
+
+def expires_at(account: Account | None) -> float | None:
+    """Return when the token of a Connection is over, in seconds since 1970; None where nobody knows."""
+    mark = None if account is None else account.extra.get(MARK)
+    end = mark.get(EXPIRES_AT) if isinstance(mark, Mapping) else None
+    return float(end) if isinstance(end, int | float) and not isinstance(end, bool) else None
 
 
 def _method(manifest: Manifest, account: Account, step: str) -> str:
@@ -127,7 +149,7 @@ def secrets_of(account: Account | None) -> Iterator[str]:
     """Yield every text that must not turn up in a log: the secrets, their lines, and the forms they are sent in."""
     if account is None:
         return
-    extra = {key: value for key, value in account.extra.items() if key != METHOD_KEY}
+    extra = {key: value for key, value in account.extra.items() if key not in (METHOD_KEY, MARK)}
     for secret in (account.password, *_texts(extra)):
         if not secret or len(secret) < 5:
             continue

@@ -8,13 +8,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from flowmate_airflow.protocols.events import CredentialsEvent, Event, FailureType, LogEvent, StateEvent
+from flowmate_airflow.protocols.events import (
+    CredentialsEvent,
+    Event,
+    FailureType,
+    LogEvent,
+    ProtocolError,
+    StateEvent,
+)
 from flowmate_airflow.protocols.streams import Load, SelectedStream, Stream
 
 Verb: TypeAlias = Literal["run", "check", "discover", "describe", "subscribe", "unsubscribe"]
 
 FILES = "/flowmate"
 """The folder in the container where a component finds the files of its :class:`Launch`."""
+
+RENEWS = "renews"
+"""The key of a request's context that says whether the component may ask for new credentials while it runs."""
 
 Item: TypeAlias = bytes | Stream | StateEvent
 """What a component is fed: a message as a line of JSON without newline, what its stream looks like, or how far the
@@ -54,12 +64,14 @@ class Launch:
     :param entrypoint: instead of the image's own
     :param files: put into the folder :data:`FILES` before the start, by name; the component may change them
     :param read_back: files of that folder that are read when the component has ended
+    :param keeps_stdin: whether stdin stays open after the input, for :meth:`Conversation.renewed`
     """
 
     arguments: Sequence[str]
     entrypoint: Sequence[str] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     read_back: Sequence[str] = ()
+    keeps_stdin: bool = False
 
 
 class Conversation(ABC):
@@ -84,6 +96,13 @@ class Conversation(ABC):
 
         :raises ProtocolError: it is meant as an event but cannot be one
         """
+
+    def renewed(self, credentials: Mapping[str, Any]) -> bytes:
+        """Return the line of stdin that answers a :class:`RenewalEvent`.
+
+        :raises ProtocolError: there is none in this protocol
+        """
+        raise ProtocolError("it asks for new credentials, which its protocol does not know")
 
     def take_log(self, line: bytes) -> LogEvent:
         """Return what a line of stderr means."""

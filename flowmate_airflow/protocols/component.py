@@ -3,6 +3,9 @@
 In: one `CONFIG` line, then a `MESSAGE` line for each input message, then end of file.
 Out: `MESSAGE`, `STREAM`, `STATE`, `RESULT`, `ERROR`, `CREDENTIALS`, `REPLY`, `LOG` and `PROGRESS` lines, and the
 answers of the other verbs: `CHECK`, `CATALOG`, `DESCRIBE`, `SUBSCRIPTION`. Any other line is log text.
+
+Where the context says `renews`, the component may ask for new credentials (`{"type":"CREDENTIALS"}`), which come as a
+`CREDENTIALS` line on stdin. That stays open then, so that an `END` line tells the end of the messages.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from flowmate_airflow.protocols.base import Conversation, Item, Launch, Request
+from flowmate_airflow.protocols.base import RENEWS, Conversation, Item, Launch, Request
 from flowmate_airflow.protocols.component_subscription import parse_subscription
 from flowmate_airflow.protocols.events import (
     FAILURE_TYPES,
@@ -28,6 +31,7 @@ from flowmate_airflow.protocols.events import (
     MessageEvent,
     ProgressEvent,
     ProtocolError,
+    RenewalEvent,
     ReplyEvent,
     ResultEvent,
     StateEvent,
@@ -40,6 +44,7 @@ EXIT_CONFIG = 78
 EXIT_TRANSIENT = 75
 """Exit code of a component that a retry may heal (EX_TEMPFAIL of sysexits.h)."""
 
+_END = b'{"type":"END"}\n'
 _OF_FUNCTIONS = ("run", "subscribe", "unsubscribe")
 
 _LEVELS = {
@@ -63,13 +68,14 @@ class ComponentConversation(Conversation):
     def __init__(self, request: Request, launch: Launch | None = None) -> None:
         self._request = request
         self._launch = launch
+        self._renews = request.context.get(RENEWS) is True
         self._checked = False
         self._has_more = False
         self._remote_id: str | None = None
 
     def launch(self) -> Launch:
         """See :meth:`Conversation.launch`."""
-        return self._launch or Launch(arguments=verb_arguments(self._request))
+        return self._launch or Launch(arguments=verb_arguments(self._request), keeps_stdin=self._renews)
 
     def feed(self, items: Iterable[Item]) -> Iterator[bytes]:
         """See :meth:`Conversation.feed`."""
@@ -80,6 +86,13 @@ class ComponentConversation(Conversation):
             if isinstance(item, bytes):
                 yield message_line(item)
         self._has_more = False
+        if self._renews:
+            yield _END
+
+    def renewed(self, credentials: Mapping[str, Any]) -> bytes:
+        """See :meth:`Conversation.renewed`."""
+        line = {"type": "CREDENTIALS", "credentials": credentials}
+        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
     def take(self, line: bytes) -> Iterable[Event]:
         """See :meth:`Conversation.take`."""
@@ -93,6 +106,8 @@ class ComponentConversation(Conversation):
             return self._results(event, line)
         elif isinstance(event, CheckEvent):
             self._checked = True
+        elif isinstance(event, RenewalEvent) and not self._renews:
+            raise ProtocolError("it asks for new credentials, and its context did not say `renews`: there are none")
         elif isinstance(event, LogEvent) and self._request.verb == "describe" and line[:1] == b"{":
             return (DescribeEvent(orjson.loads(line)),)  # a manifest, as the SDK prints it
         return (event,)
@@ -240,6 +255,8 @@ def _result(value: dict[str, Any]) -> Event:
 
 
 def _credentials(value: dict[str, Any]) -> Event:
+    if "credentials" not in value:
+        return RenewalEvent(value.get("rejected") is True)
     return CredentialsEvent(_object(value, "credentials"))
 
 

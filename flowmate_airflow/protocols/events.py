@@ -86,6 +86,16 @@ class CredentialsEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewalEvent:
+    """The component asks for new credentials: those it has are over.
+
+    :param rejected: the other system has refused them, so that the clock alone does not tell that they are
+    """
+
+    rejected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyEvent:
     """What the component answers to the caller of a webhook: status, headers and body."""
 
@@ -165,6 +175,7 @@ Event: TypeAlias = (
     | LogEvent
     | ProgressEvent
     | CredentialsEvent
+    | RenewalEvent
     | ReplyEvent
     | CheckEvent
     | CatalogEvent

@@ -87,6 +87,8 @@ class Job:
     :param user: the numeric user to run as, `None` for the image's own
     :param working_dir: the folder in the image to start in, `None` for the image's own
     :param environment: plain settings, never a secret
+    :param keeps_stdin: whether stdin stays open when the feed has ended, for :meth:`Running.send`, until the output
+        has ended
     """
 
     image: str
@@ -102,6 +104,7 @@ class Job:
     user: str | None = None
     working_dir: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    keeps_stdin: bool = False
 
 
 class Running(ABC):
@@ -152,6 +155,10 @@ class Running(ABC):
         """
 
     @abstractmethod
+    def send(self, line: bytes) -> None:
+        """Write a line to stdin that the feed has not, soon; nothing where stdin is closed already."""
+
+    @abstractmethod
     def stop_feeding(self) -> None:
         """Close stdin after the line being written: the component sees the end of its input. Safe twice."""
 
@@ -175,7 +182,8 @@ class Runtime(ABC):
 
     @abstractmethod
     def start(self, job: Job, feed: Iterable[bytes]) -> AbstractContextManager[Running]:
-        """Start a component, feed it from `feed` in the background until that ends, then close its stdin.
+        """Start a component, feed it from `feed` in the background until that ends, then close its stdin (or
+        later: :attr:`Job.keeps_stdin`).
 
         What an earlier try of the same task left behind (same labels) is removed first. A component that
         closes its stdin early is no error. An exception raised by `feed` is raised by :meth:`Running.lines`.

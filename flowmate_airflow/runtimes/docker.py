@@ -253,7 +253,9 @@ class _Container(Running):
         self._stopper: threading.Thread | None = None
         self._code: int | None = None
         self._lingered = False
-        self.feeder = Feeder(feed, write=connection.send, close=connection.close_stdin, failed=self._abandon)
+        self.feeder = Feeder(
+            feed, write=connection.send, close=connection.close_stdin, failed=self._abandon, keep=job.keeps_stdin
+        )
 
     def lines(self) -> Iterator[tuple[Stream, bytes]]:
         """See :meth:`Running.lines`."""
@@ -261,6 +263,7 @@ class _Container(Running):
         while chunk := self._receive():
             for stream, data in frames.feed(chunk):
                 yield from output.feed(stream, data)
+        self.feeder.finish()
         if self.feeder.error:
             raise self.feeder.error
         if self._stopper is None:
@@ -316,6 +319,10 @@ class _Container(Running):
             yield from chunks
         except ENGINE_ERRORS as error:
             raise engine_failure(error, f"read the file {path}", str(self._client.base_url)) from error
+
+    def send(self, line: bytes) -> None:
+        """See :meth:`Running.send`."""
+        self.feeder.send(line)
 
     def stop_feeding(self) -> None:
         """See :meth:`Running.stop_feeding`."""

@@ -9,7 +9,7 @@ _AHEAD = 256 * 1024
 
 
 class Feeder:
-    """Write the lines of an iterable, one after the other, then close.
+    """Write the lines of an iterable, one after the other, then close, at once or when told to.
 
     One thread takes lines from the feed, another writes those that are there: a quick feed is written in
     large blocks (a system call for each line costs six times as much), and no line of a slow one waits.
@@ -19,6 +19,7 @@ class Feeder:
     :param write: write all of a block, blocking; an OSError means that the component reads no more
     :param close: tell the component that its input has ended; called once
     :param failed: called when `feed` raised; it must make the reader of the output come to an end
+    :param keep: leave stdin open when the feed has ended, for lines of :meth:`send`, until :meth:`finish`
     """
 
     def __init__(
@@ -28,8 +29,10 @@ class Feeder:
         write: Callable[[bytes], object],
         close: Callable[[], object],
         failed: Callable[[], object],
+        keep: bool = False,
     ) -> None:
         self._feed = feed
+        self._keep = keep
         self._write = write
         self._close = close
         self._failed = failed
@@ -49,6 +52,19 @@ class Feeder:
         """Start feeding."""
         for thread in self._threads:
             thread.start()
+
+    def send(self, line: bytes) -> None:
+        """Write a line that is not of the feed, before all that is not being written yet; nothing after the end."""
+        with self._changed:
+            self._pending.insert(0, line)
+            self._size += len(line)
+            self._changed.notify_all()
+
+    def finish(self) -> None:
+        """Close stdin when the feed has ended, if it was to be kept open."""
+        with self._changed:
+            self._keep = False
+            self._changed.notify_all()
 
     def stop(self) -> None:
         """Close stdin after what is being written, even if the feed is waiting for its next line."""
@@ -109,7 +125,7 @@ class Feeder:
     def _take(self) -> bytes:
         """Return what is to be written next; nothing when that was all."""
         with self._changed:
-            while not (self._size or self._complete or self._stopped):
+            while not (self._size or self._stopped or (self._complete and not self._keep)):
                 self._changed.wait()
             if self._stopped:
                 return b""

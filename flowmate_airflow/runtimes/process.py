@@ -140,7 +140,9 @@ class _Process(Running):
         # Becomes readable when the process has ended: something to wait for beside its output, which a child
         # that it left behind may keep open. Also safe to wait for in the handler of a signal, unlike a lock.
         self._ended, self._end = os.pipe()
-        self.feeder = Feeder(feed, write=self._write, close=process.stdin.close, failed=self._kill)
+        self.feeder = Feeder(
+            feed, write=self._write, close=process.stdin.close, failed=self._kill, keep=job.keeps_stdin
+        )
         threading.Thread(target=self._watch, name="flowmate-watch", daemon=True).start()
 
     def lines(self) -> Iterator[tuple[Stream, bytes]]:
@@ -148,6 +150,7 @@ class _Process(Running):
         output = Output(self._job.limits)
         for stream, chunk in self._chunks():
             yield from output.feed(stream, chunk)
+        self.feeder.finish()
         if self.feeder.error:
             raise self.feeder.error
         yield from output.finish()
@@ -196,6 +199,10 @@ class _Process(Running):
             raise RuntimeFailure(f"the component's file {path} cannot be read: {error.strerror}", retry=False) from None
         with file:
             yield file
+
+    def send(self, line: bytes) -> None:
+        """See :meth:`Running.send`."""
+        self.feeder.send(line)
 
     def stop_feeding(self) -> None:
         """See :meth:`Running.stop_feeding`."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowmate_airflow.auth.credentials import Account, credentials_for
+from flowmate_airflow.auth.credentials import Account, credentials_for, is_renewed
 from flowmate_airflow.catalog.manifest import Function, Manifest
-from flowmate_airflow.protocols.base import Request
+from flowmate_airflow.protocols.base import RENEWS, Request
 from flowmate_airflow.protocols.streams import Load, SelectedStream, Stream
 from flowmate_airflow.steps.connector import Call, OnError
 from flowmate_airflow.steps.errors import ConfigFailure
@@ -54,6 +54,7 @@ class StepCall:
     :param changed: credentials that the connector handed back earlier, stronger than the Connection's
     :param selected: the streams a source shall read, None when it has no say
     :param incoming: the streams of the messages it gets
+    :param renews: whether the Connection can be asked for again while the component runs
     """
 
     manifest: Manifest
@@ -67,6 +68,7 @@ class StepCall:
     load: Load = field(default_factory=Load)
     on_error: OnError = "fail"
     id_prefix: str = "m"
+    renews: bool = False
 
     @property
     def function(self) -> Function:
@@ -95,7 +97,7 @@ class StepCall:
             config=self._config(function),
             credentials={**credentials_for(self.manifest, self.account, self.run.step), **self._changed()},
             state=None if self.window.full or self.window.is_override else self.state,
-            context=self._context(),
+            context=self._context(verb),
             selected=selected,
             incoming=incoming,
             load=self.load,
@@ -130,7 +132,7 @@ class StepCall:
             config[field_name] = value
         return config
 
-    def _context(self) -> dict[str, Any]:
+    def _context(self, verb: str) -> dict[str, Any]:
         run = self.run
         context: dict[str, Any] = {
             "flow": run.flow,
@@ -143,6 +145,8 @@ class StepCall:
         }
         if run.tenant:
             context["tenant"] = run.tenant
+        if self.renews and verb == "run" and is_renewed(self.manifest, self.account, run.step):
+            context[RENEWS] = True
         node = self.manifest.node
         if node is not None:
             context["settings"] = {

@@ -23,6 +23,7 @@ from flowmate_airflow.protocols.events import (
     ProgressEvent,
     ProtocolError,
     RejectedEvent,
+    RenewalEvent,
     ReplyEvent,
     RequestError,
     ResultEvent,
@@ -78,6 +79,8 @@ class Listener:
     :param credentials: what the component changed in its configuration, at once
     :param result: a message's id and the id that the other system gave for it
     :param reply: what the component answers to the caller of the flow's webhook; returns whether one waits for it
+    :param renew: asked for new credentials; gets whether the component's were refused
+    :param is_over: asked of a component that failed, whether its access token was over by then
     """
 
     start: Callable[[Running], None] = lambda running: None
@@ -85,6 +88,8 @@ class Listener:
     credentials: Callable[[Mapping[str, Any]], None] = lambda changed: None
     result: Callable[[str, str], None] = lambda message_id, remote_id: None
     reply: Callable[[Mapping[str, Any]], bool] = lambda reply: False
+    renew: Callable[[bool], Mapping[str, Any]] = lambda rejected: {}
+    is_over: Callable[[], bool] = lambda: False
 
 
 class ConnectorRun:
@@ -121,6 +126,7 @@ class ConnectorRun:
             ErrorEvent: self._take_error,
             RejectedEvent: self._take_rejected,
             CredentialsEvent: lambda event: self._listener.credentials(event.changed),
+            RenewalEvent: self._renew,
             ReplyEvent: self._take_reply,
         }
 
@@ -228,13 +234,20 @@ class ConnectorRun:
         if self._failed is not None:
             number = self._failed.message_id
             fed = "" if number is None else f"message {clean(number, MAX_ID)}: "
-            raise self._failure(self._failed.failure_type, f"{fed}{clean_failure(self._failed.text)}", code or None)
+            text = f"{fed}{clean_failure(self._failed.text)}"
+            raise self._component_failure(self._failed.failure_type, text, code or None)
         if code != 0 or reason:  # one that was stopped may end with 0, and has not done its work
             told = f" ({reason})" if reason else ""
             said = clean_failure(self._conversation.explain()) or self._log.last_line
             last = f": {said}" if said else ""
             text = f"its component ended with exit code {code}{told}{last}"
-            raise self._failure(self._conversation.failure_type(code), text, code)
+            raise self._component_failure(self._conversation.failure_type(code), text, code)
+
+    def _component_failure(self, failure_type: FailureType, text: str, code: int | None) -> StepError:
+        if self._listener.is_over():  # so that its credentials were refused is nobody's fault
+            text = f"{text} (its access token was over by then; a retry gets a new one)"
+            return self._failure("transient", text, code)
+        return self._failure(failure_type, text, code)
 
     def _handle(self, event: Event) -> None:
         handler = self._handlers.get(type(event))
@@ -261,6 +274,10 @@ class ConnectorRun:
 
     def _take_log(self, event: LogEvent) -> None:
         self._log.text(event.level, event.text)
+
+    def _renew(self, event: RenewalEvent) -> None:
+        if self._running is not None:
+            self._running.send(self._conversation.renewed(self._listener.renew(event.rejected)))
 
     def _take_reply(self, event: ReplyEvent) -> None:
         waits = self._listener.reply(event.reply)

@@ -44,6 +44,7 @@ def job_for(manifest: Manifest, launch: Launch, *, labels: Mapping[str, str], ru
         # Files belong to the worker's user, whose rights the container needs, and no more than these.
         user=limits.user or (f"{os.getuid()}:{os.getgid()}" if manifest.files else None),
         environment={FILES_ROOT: files_root(runtime)} if manifest.files else {},
+        keeps_stdin=launch.keeps_stdin,
     )
 
 

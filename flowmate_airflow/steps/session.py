@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flowmate_airflow.auth.credentials import secrets_of, texts_in
+from flowmate_airflow.auth.credentials import Account, credentials_for, expires_at, secrets_of, texts_in
 from flowmate_airflow.batches.batch import BatchError, BatchValue, BatchWriter, decoded, depth_is_at_most, read_lines
 from flowmate_airflow.batches.message import Message, stream_in_line
 from flowmate_airflow.protocols.base import Conversation, Item
@@ -30,11 +32,15 @@ from flowmate_airflow.steps.letters import letters_of
 from flowmate_airflow.steps.memory import Memory
 from flowmate_airflow.steps.outcome import Failure, Outcome
 from flowmate_airflow.steps.reading import Catalog, Reading
+from flowmate_airflow.steps.renewing import Pace
 from flowmate_airflow.steps.runtimes import RuntimeName
 from flowmate_airflow.steps.sinks import BatchSink, Sink
 from flowmate_airflow.steps.steplog import MAX_ID, Log, clean
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.links import LinkScope
+
+MAX_ACCOUNTS = 10
+"""Connections of one step whose secrets are looked for in what is kept: older ones are over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class Session:
     :param step: what the flow says, rendered; its state and changed credentials are added from the memory
     :param external_id: JSONata that gives a message's own id
     :param log: where the component's log goes
+    :param renew: asks for the step's Connection again; gets the one whose token was refused, None when it is only over
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class Session:
         reading: Reading | None = None,
         external_id: str | None = None,
         listener: Listener | None = None,
+        renew: Callable[[Account | None], Account] | None = None,
     ) -> None:
         self._place = place
         self._memory = memory
@@ -76,9 +84,18 @@ class Session:
         self._reading = reading or Reading()
         self._given = listener or Listener()
         self._changes = 0
-        self._step = self._with_memory(step)
+        self._renew = renew
+        self._pace = Pace()
+        self._step = self._with_memory(replace(step, renews=renew is not None))
+        self._accounts = deque([self._step.account], maxlen=MAX_ACCOUNTS)
         self._links = self._id_links(external_id)
-        self._listener = replace(self._given, credentials=self._keep_credentials, result=self._note_result)
+        self._listener = replace(
+            self._given,
+            credentials=self._keep_credentials,
+            result=self._note_result,
+            renew=self._renewed,
+            is_over=self._is_over,
+        )
         self.selected: list[SelectedStream] | None = None
 
     @property
@@ -176,7 +193,8 @@ class Session:
             self._log(logging.WARNING, f"ids that the other system gave are not kept: {error}")
 
     def _without_secrets(self, failures: Iterable[Failure]) -> Iterator[Failure]:
-        secrets = sorted({*secrets_of(self._step.account), *texts_in(self._step.changed)}, key=len, reverse=True)
+        known = {secret for account in self._accounts for secret in secrets_of(account)}
+        secrets = sorted({*known, *texts_in(self._step.changed)}, key=len, reverse=True)
         for failure in failures:
             text = failure.text
             for secret in secrets:
@@ -247,6 +265,19 @@ class Session:
     def _note_result(self, message_id: str, remote_id: str) -> None:
         if self._links is not None:
             self._links.note(message_id, remote_id)
+
+    def _renewed(self, rejected: bool) -> Mapping[str, Any]:
+        step = self._step
+        assert self._renew is not None  # else its context did not say that it may ask
+        self._pace.step(step.run.step)
+        account = self._renew(step.account if rejected else None)
+        self._accounts.append(account)
+        self._step = replace(step, account=account)
+        return credentials_for(step.manifest, account, step.run.step)
+
+    def _is_over(self) -> bool:
+        end = expires_at(self._step.account)
+        return end is not None and time.time() >= end
 
     def _keep_credentials(self, changed: Mapping[str, Any]) -> None:
         step = self._step

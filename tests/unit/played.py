@@ -46,6 +46,7 @@ class _Run(Running):
         self._played = played
         self._feed = feed
         self._code = 0
+        self._sent: list[bytes] = []
         self._stopped = threading.Event()
 
     def lines(self) -> Iterator[tuple[Stream, bytes]]:
@@ -59,9 +60,14 @@ class _Run(Running):
 
     def _parsed(self) -> Iterator[dict[str, Any]]:
         for line in self._feed:
-            value = json.loads(line)
-            self._played.fed.append(value)
-            yield value
+            yield self._taken(line)
+            while self._sent:
+                yield self._taken(self._sent.pop(0))
+
+    def _taken(self, line: bytes) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(line)
+        self._played.fed.append(value)
+        return value
 
     def wait(self) -> int:
         return self._code
@@ -77,6 +83,9 @@ class _Run(Running):
         if path not in self._played.files:
             raise RuntimeFailure(f"the component has no file {path}", retry=False)
         yield io.BytesIO(self._played.files[path])
+
+    def send(self, line: bytes) -> None:
+        self._sent.append(line)
 
     def stop_feeding(self) -> None:
         pass

@@ -76,6 +76,9 @@ class Script(Runtime, Running):
     def open_file(self, path: str) -> Any:
         raise AssertionError(path)
 
+    def send(self, line: bytes) -> None:
+        raise AssertionError("nothing was asked for")
+
     def stop_feeding(self) -> None:
         pass
 

@@ -17,6 +17,7 @@ class Stdin:
         self.blocks: list[bytes] = []
         self.gate = gate
         self.broken = broken
+        self.begun = threading.Event()
         self.written = threading.Event()
         self.closed = threading.Event()
         self.failed = threading.Event()
@@ -25,6 +26,7 @@ class Stdin:
     def write(self, block: bytes) -> None:
         if self.broken:
             raise BrokenPipeError
+        self.begun.set()
         if self.gate:
             assert self.gate.wait(PATIENCE)
         self.blocks.append(block)
@@ -34,8 +36,8 @@ class Stdin:
         self.closed_when_failed = self.closed.is_set()
         self.failed.set()
 
-    def feeder(self, feed: Iterable[bytes]) -> Feeder:
-        feeder = Feeder(feed, write=self.write, close=self.closed.set, failed=self.fail)
+    def feeder(self, feed: Iterable[bytes], *, keep: bool = False) -> Feeder:
+        feeder = Feeder(feed, write=self.write, close=self.closed.set, failed=self.fail, keep=keep)
         feeder.start()
         return feeder
 
@@ -134,3 +136,74 @@ def test_an_error_of_the_feed_is_told_before_stdin_is_closed() -> None:
     assert str(feeder.error) == "the other half is unreadable"
     assert not stdin.closed_when_failed
     assert stdin.closed.is_set()
+
+
+def test_stdin_that_is_kept_takes_lines_after_the_feed_has_ended() -> None:
+    stdin, ended = Stdin(), threading.Event()
+
+    def feed() -> Iterator[bytes]:
+        yield b"all\n"
+        ended.set()
+
+    feeder = stdin.feeder(feed(), keep=True)
+    assert ended.wait(PATIENCE)
+    assert stdin.written.wait(PATIENCE)
+    stdin.written.clear()
+    feeder.send(b"one more\n")
+    assert stdin.written.wait(PATIENCE)
+    assert not stdin.closed.is_set()
+    feeder.finish()
+    assert stdin.closed.wait(PATIENCE)
+    assert feeder.join(PATIENCE)
+    assert b"".join(stdin.blocks) == b"all\none more\n"
+
+
+def test_a_line_that_is_sent_goes_before_what_waits_and_breaks_no_line() -> None:
+    gate, waits = threading.Event(), threading.Event()
+    stdin = Stdin(gate=gate)
+
+    def feed() -> Iterator[bytes]:
+        yield b"being written\n"
+        assert stdin.begun.wait(PATIENCE)
+        yield b"waits\n"
+        waits.set()
+
+    feeder = stdin.feeder(feed())
+    assert waits.wait(PATIENCE)
+    feeder.send(b"sent\n")
+    gate.set()
+    assert stdin.closed.wait(PATIENCE)
+    assert feeder.join(PATIENCE)
+    assert b"".join(stdin.blocks) == b"being written\nsent\nwaits\n"
+
+
+def test_stdin_that_is_kept_is_closed_with_what_is_left_of_the_feed() -> None:
+    go_on, stdin = threading.Event(), Stdin()
+
+    def feed() -> Iterator[bytes]:
+        yield b"first\n"
+        assert go_on.wait(PATIENCE)
+        yield b"last\n"
+
+    feeder = stdin.feeder(feed(), keep=True)
+    feeder.finish()
+    go_on.set()
+    assert stdin.closed.wait(PATIENCE)
+    assert feeder.join(PATIENCE)
+    assert b"".join(stdin.blocks) == b"first\nlast\n"
+
+
+def test_nothing_is_written_after_the_end() -> None:
+    stdin = Stdin()
+    feeder = stdin.feeder([b"all\n"])
+    assert stdin.closed.wait(PATIENCE)
+    feeder.send(b"too late\n")
+    assert feeder.join(PATIENCE)
+    assert stdin.blocks == [b"all\n"]
+
+
+def test_a_kept_stdin_that_breaks_is_closed() -> None:
+    stdin = Stdin(broken=True)
+    feeder = stdin.feeder([b"all\n"], keep=True)
+    assert stdin.closed.wait(PATIENCE)
+    assert feeder.join(PATIENCE)

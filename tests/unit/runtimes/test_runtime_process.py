@@ -183,6 +183,46 @@ def test_a_flood_on_stderr_is_cut_and_loses_no_message(runtime: ProcessRuntime, 
     assert b"more bytes of the component's log were dropped" in result.stderr[-1]
 
 
+ASKS = """
+    import sys
+    for line in sys.stdin:
+        print(line.strip(), flush=True)
+        if line == "more\\n":
+            break
+"""
+
+
+def test_stdin_that_is_kept_open_takes_more_while_the_output_goes_on(
+    runtime: ProcessRuntime, job: Callable[..., Job]
+) -> None:
+    seen = []
+    with runtime.start(replace(job(ASKS), keeps_stdin=True), [b"all\n"]) as running:
+        for _, line in running.lines():
+            seen.append(line)
+            if line == b"all":
+                running.send(b"more\n")
+        assert running.wait() == 0
+    assert seen == [b"all", b"more"]
+
+
+def test_stdin_that_is_kept_open_ends_with_the_output(runtime: ProcessRuntime, job: Callable[..., Job]) -> None:
+    code = """
+        import os, sys
+        os.close(1)
+        os.close(2)
+        sys.stdin.read()
+        sys.exit(3)
+    """
+    assert run(runtime, replace(job(code), keeps_stdin=True), [b"all\n"]) == Result([], [], 3, None)
+
+
+def test_one_that_waits_for_more_is_gone_with_its_context(runtime: ProcessRuntime, job: Callable[..., Job]) -> None:
+    code = "import os, sys\nprint(os.getpid(), flush=True)\nsys.stdin.read()"
+    with runtime.start(replace(job(code), keeps_stdin=True), [b"all\n"]) as running:
+        process = int(next(iter(running.lines()))[1])
+    assert ends(process)
+
+
 @pytest.mark.parametrize("code", ["import os; os.close(0); print('done')", "print('done')"])
 def test_input_that_nobody_reads_is_no_error(runtime: ProcessRuntime, job: Callable[..., Job], code: str) -> None:
     result = run(runtime, job(code), (b"x" * 100_000 + b"\n" for _ in range(1000)))

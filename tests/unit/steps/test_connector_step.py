@@ -57,6 +57,9 @@ class Script(Runtime, Running):
     def explain_exit(self) -> str | None:
         return self._reason
 
+    def send(self, line: bytes) -> None:
+        raise AssertionError("nothing was asked for")
+
     def stop_feeding(self) -> None:
         self.feeding_stopped += 1
 
