@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flowmate_airflow.flows.fieldmaps import FieldMap
 from flowmate_airflow.protocols.streams import SelectedStream, Stream, SyncMode
 from flowmate_airflow.steps.catalogs import streams_from_json, streams_to_json
 from flowmate_airflow.steps.drift import drift
 from flowmate_airflow.steps.memory import Memory
+from flowmate_airflow.steps.narrowing import common
 from flowmate_airflow.steps.selection import SelectionError, select_streams
 from flowmate_airflow.steps.steplog import Log
 
@@ -20,19 +21,32 @@ MAX_TOLD = 20
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a source is to read, as the flow says it."""
+    """What a source is to read, as the flow says it.
+
+    :param further: more field maps; only what all of them name is read
+    """
 
     select: FieldMap | None = None
     mode: SyncMode = "incremental"
     cursors: Mapping[str, str] = field(default_factory=dict)
+    further: tuple[FieldMap, ...] = ()
+
+    def narrowed(self, *field_maps: FieldMap) -> Reading:
+        """Return the same with field maps that may leave out more, and never add anything."""
+        maps = [each for each in (self.select, *self.further, *field_maps) if each is not None]
+        return replace(self, select=maps[0] if maps else None, further=tuple(maps[1:]))
 
     def chosen(self, streams: list[Stream] | None) -> list[SelectedStream]:
         """Return the streams and fields to read.
 
         :param streams: what the source has; None: it cannot say
-        :raises SelectionError: the flow names what there is not
+        :raises SelectionError: a field map names what there is not, or all of them together leave nothing
         """
-        return select_streams(self.select, streams, mode=self.mode, cursors=self.cursors)
+        chosen = select_streams(self.select, streams, mode=self.mode, cursors=self.cursors)
+        for each in self.further:
+            cursors = self.cursors if streams is not None else {k: v for k, v in self.cursors.items() if k in each}
+            chosen = common(chosen, select_streams(each, streams, mode=self.mode, cursors=cursors), streams)
+        return chosen
 
 
 class Catalog:
