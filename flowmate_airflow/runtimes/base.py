@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from flowmate_airflow.catalog.manifest import PythonProcess
+    from flowmate_airflow.runtimes.egress.rules import Egress
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
 
@@ -89,6 +90,7 @@ class Job:
     :param environment: plain settings, never a secret
     :param keeps_stdin: whether stdin stays open when the feed has ended, for :meth:`Running.send`, until the output
         has ended
+    :param egress: the hosts that the component may reach, where a runtime can see to it; None: any
     """
 
     image: str
@@ -105,6 +107,7 @@ class Job:
     working_dir: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     keeps_stdin: bool = False
+    egress: Egress | None = None
 
 
 class Running(ABC):

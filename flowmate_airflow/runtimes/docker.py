@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 import docker.errors  # noqa: TID253 - this module is the one place that talks to the engine
@@ -17,6 +17,7 @@ from flowmate_airflow.protocols.base import FILES
 from flowmate_airflow.runtimes.archive import open_one, pack, unpack_one
 from flowmate_airflow.runtimes.base import Job, Log, Running, Runtime, RuntimeFailure, Stream
 from flowmate_airflow.runtimes.connection import Connection
+from flowmate_airflow.runtimes.egress.helper import Helped, helper
 from flowmate_airflow.runtimes.engine import ENGINE_ERRORS, engine_failure, image_missing, pull, reason
 from flowmate_airflow.runtimes.feeder import Feeder
 from flowmate_airflow.runtimes.frames import Frames
@@ -59,7 +60,12 @@ class DockerRuntime(Runtime):
     @contextmanager
     def start(self, job: Job, feed: Iterable[bytes]) -> Iterator[Running]:
         """See :meth:`Runtime.start`."""
-        container = self._prepare(job)
+        with self._helped(job) as helped, self._started(job, feed, helped) as running:
+            yield running
+
+    @contextmanager
+    def _started(self, job: Job, feed: Iterable[bytes], helped: Helped) -> Iterator[Running]:
+        container = self._prepare(job, helped.options)
         connection: Connection | None = None
         running: _Container | None = None
         try:
@@ -67,6 +73,7 @@ class DockerRuntime(Runtime):
                 if job.files:
                     self._client.put_archive(container, "/", pack(FILES, job.files))
                 connection = Connection(self._client, container)
+                helped.wait()
                 self._client.start(container)
             except ENGINE_ERRORS as error:
                 raise self._failure(error, f"start a container of {job.image}") from error
@@ -81,6 +88,13 @@ class DockerRuntime(Runtime):
                 self._log.warning("the step's input is still waiting for its next message; it is left behind")
             if connection:
                 connection.close()
+
+    def _helped(self, job: Job) -> AbstractContextManager[Helped]:
+        if job.egress is None:
+            return nullcontext(Helped(self._options))
+        digest = labels_digest(job) if job.labels else None
+        may_pull = self._pull != "never"
+        return helper(self._client, job.egress, self._options, digest=digest, may_pull=may_pull, log=self._log)
 
     def left_behind(self, job: Job) -> list[dict[str, bytes]]:
         """See :meth:`Runtime.left_behind`."""
@@ -99,13 +113,13 @@ class DockerRuntime(Runtime):
         label = f"{LEFTOVER_LABEL}={labels_digest(job)}"
         return [str(found["Id"]) for found in self._client.containers(all=True, filters={"label": label})]
 
-    def _prepare(self, job: Job) -> str:
+    def _prepare(self, job: Job, options: ContainerOptions) -> str:
         """Return the id of a new container, after what an earlier try left was removed."""
         try:
             self._remove_leftovers(job)
             if self._pull == "always":
                 pull(self._client, job.image, self._log)
-            return self._create(job)
+            return self._create(job, options)
         except ENGINE_ERRORS as error:
             raise self._failure(error, f"create a container of {job.image}") from error
         except RuntimeFailure:
@@ -117,8 +131,8 @@ class DockerRuntime(Runtime):
                 self._remove_leftovers(job)
             raise
 
-    def _create(self, job: Job) -> str:
-        arguments = container_arguments(self._client, job, self._options)
+    def _create(self, job: Job, options: ContainerOptions) -> str:
+        arguments = container_arguments(self._client, job, options)
         try:
             return str(self._client.create_container(**arguments)["Id"])
         except docker.errors.ImageNotFound:
@@ -210,7 +224,7 @@ def _host_config(client: APIClient, job: Job, options: ContainerOptions) -> dict
         cpu_period=_CPU_PERIOD,
         cpu_quota=max(1000, int((options.cpus or job.limits.cpus) * _CPU_PERIOD)),
         pids_limit=job.limits.pids,
-        network_mode=options.network,
+        network_mode=options.network or options.default_network,
         mounts=list(options.mounts),
         privileged=options.privileged,
         cap_add=list(options.cap_add) or None,

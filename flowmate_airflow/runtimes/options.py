@@ -14,6 +14,8 @@ class ContainerOptions:
     :param environment: added to the job's own and stronger than it; values may be private, so no repr shows
         them
     :param network: a network's name, `bridge`, `host`, `none` or `container:<name>`
+    :param default_network: the one where `network` names none; not for steps that reach listed hosts only
+    :param egress_image: an image with Python, for the helper through which such a step reaches its hosts
     :param memory: stronger than the job's limit: bytes, or a string such as `512m`
     :param cpus: stronger than the job's limit
     :param user: stronger than the job's user
@@ -25,6 +27,8 @@ class ContainerOptions:
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     network: str | None = None
+    default_network: str | None = None
+    egress_image: str = ""
     mounts: Sequence[Any] = ()
     entrypoint: str | Sequence[str] | None = None
     working_dir: str | None = None

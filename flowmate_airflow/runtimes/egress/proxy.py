@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from typing import Any
 
 from flowmate_airflow.runtimes.base import Log
 from flowmate_airflow.runtimes.egress.heads import END, MAX_HEAD, BadHead, RequestHead, answer_head, request_head
@@ -26,6 +27,7 @@ MAX_TOLD = 50
 """Hosts whose refusal is told in the log."""
 _MAX_INTERIM = 8
 _MAX_CHUNK_LINE = 1024
+_MAX_DRAINED = 1024 * 1024
 
 
 class Proxy:
@@ -62,7 +64,7 @@ class Proxy:
     async def _serve_http(self, channel: Channel) -> None:
         incoming = _Incoming(channel)
         try:
-            head = request_head(await asyncio.wait_for(incoming.until(END, MAX_HEAD), HEAD_SECONDS))
+            head = await _head(incoming)
             async with self._connected(head.name, head.port) as (reader, writer):
                 if head.is_connect:
                     await channel.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -70,12 +72,10 @@ class Proxy:
                     await relay(channel, reader, writer)
                 else:
                     await _exchange(channel, incoming, head, reader, writer)
-        except asyncio.TimeoutError:
-            await _refuse(channel, 408, f"no whole request came in {HEAD_SECONDS:g} seconds")
-        except BadHead as error:
-            await _refuse(channel, 400, str(error))
         except Unreachable as error:
-            await _refuse(channel, error.status, str(error))
+            await channel.write(_refusal(error.status, str(error)))
+        await channel.end()
+        await _drain(channel)
 
     @contextlib.asynccontextmanager
     async def _connected(
@@ -88,8 +88,10 @@ class Proxy:
             raise
         try:
             yield reader, writer
-        finally:
+        except BaseException:
             writer.transport.abort()
+            raise
+        writer.close()
 
     def _tell(self, host: str, text: str) -> None:
         if host in self._told or len(self._told) > MAX_TOLD:
@@ -141,6 +143,15 @@ class _Incoming:
         return found
 
 
+async def _head(incoming: _Incoming) -> RequestHead:
+    try:
+        return request_head(await asyncio.wait_for(incoming.until(END, MAX_HEAD), HEAD_SECONDS))
+    except asyncio.TimeoutError:
+        raise Unreachable(f"no whole request came in {HEAD_SECONDS:g} seconds", 408) from None
+    except BadHead as error:
+        raise Unreachable(str(error), 400) from None
+
+
 async def _exchange(
     channel: Channel,
     incoming: _Incoming,
@@ -152,9 +163,14 @@ async def _exchange(
     writer.write(head.forwarded)
     sending = asyncio.ensure_future(_send_body(incoming, head, writer))
     try:
-        async for piece in _answer(reader, head.name):
-            await channel.write(piece)
-        await channel.end()
+        status = 100
+        for _ in range(_MAX_INTERIM):
+            status, answered = await _answer_head(reader, sending, head.name)
+            await channel.write(answered)
+            if status >= 200:
+                break
+        while status >= 200 and (chunk := await reader.read(CHUNK)):
+            await channel.write(chunk)
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
@@ -199,38 +215,40 @@ def _chunk_size(line: bytes) -> int:
     return int(text, 16)
 
 
-async def _answer(reader: asyncio.StreamReader, name: str) -> AsyncIterator[bytes]:
-    """Yield the answer.
+async def _answer_head(reader: asyncio.StreamReader, sending: asyncio.Future[None], name: str) -> tuple[int, bytes]:
+    """Return the status and the head of the next answer, which has time from when the request was sent.
 
     :raises Unreachable: there was none
     """
-    for _ in range(_MAX_INTERIM):
-        try:
-            status, head = answer_head(await asyncio.wait_for(reader.readuntil(END), ANSWER_SECONDS))
-        except asyncio.TimeoutError:
-            raise Unreachable(f"{name} did not answer in {ANSWER_SECONDS:g} seconds", 504) from None
-        except (OSError, EOFError, BadHead, asyncio.LimitOverrunError):
-            raise Unreachable(f"{name} did not answer as HTTP/1.1 wants it", 502) from None
-        yield head
-        if status >= 200:
-            break
-    while chunk := await reader.read(CHUNK):
-        yield chunk
+    reading = asyncio.ensure_future(reader.readuntil(END))
+    try:
+        both: set[asyncio.Future[Any]] = {reading, sending}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({reading}, timeout=ANSWER_SECONDS)
+        if not reading.done():
+            raise Unreachable(f"{name} did not answer in {ANSWER_SECONDS:g} seconds", 504)
+        return answer_head(reading.result())
+    except (OSError, EOFError, BadHead, asyncio.LimitOverrunError):
+        raise Unreachable(f"{name} did not answer as HTTP/1.1 wants it", 502) from None
+    finally:
+        reading.cancel()
 
 
-async def _refuse(channel: Channel, status: int, text: str) -> None:
+def _refusal(status: int, text: str) -> bytes:
     # The sentence stands in the status line, too: of what answers CONNECT many clients show no more than that.
     body = f"{text}\n".encode("ascii", "backslashreplace")
     line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}: ".encode() + body.strip()[:400]
     fields = f"Content-Type: text/plain; charset=us-ascii\r\nContent-Length: {len(body)}\r\nConnection: close"
-    await channel.write(line + b"\r\n" + fields.encode() + END + body)
-    await channel.end()
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(_drain(channel), HEAD_SECONDS)
+    return line + b"\r\n" + fields.encode() + END + body
 
 
 async def _drain(channel: Channel) -> None:
     """Read what still comes: a connection that is cut meanwhile may take the answer with it."""
-    size = 0
-    while size < MAX_HEAD * 16 and (chunk := await channel.read()):
-        size += len(chunk)
+
+    async def read() -> None:
+        size = 0
+        while size < _MAX_DRAINED and (chunk := await channel.read()):
+            size += len(chunk)
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(read(), HEAD_SECONDS)

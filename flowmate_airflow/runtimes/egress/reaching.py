@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any
 
 from flowmate_airflow.net.addresses import is_public
 from flowmate_airflow.runtimes.egress.rules import Egress
@@ -58,7 +59,7 @@ async def connect(egress: Egress, name: str, port: int) -> tuple[asyncio.StreamR
         raise Unreachable(f"{name} could not be connected to in {CONNECT_SECONDS:g} seconds", 504) from None
 
 
-Address = tuple[socket.AddressFamily, tuple[str | int, ...]]
+Address = tuple[socket.AddressFamily, Any]
 
 
 async def _addresses(name: str, port: int) -> list[Address]:
@@ -69,7 +70,7 @@ async def _addresses(name: str, port: int) -> list[Address]:
         raise Unreachable(f"the address of {name} was not found in {RESOLVE_SECONDS:g} seconds", 504) from None
     except (OSError, UnicodeError):
         raise Unreachable(f"the worker finds no address of {name}", 502) from None
-    return [(family, address) for family, _, _, _, address in found]
+    return [(info[0], info[4]) for info in found]
 
 
 async def _first(name: str, addresses: list[Address]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -2,7 +2,7 @@
 
 A container without network reaches the worker only by the standard streams of a helper beside it, which shares its
 loopback interface. The helper is this very file, run by `python3 -c`: so nothing but the standard library is imported,
-and nothing that Python 3.8 lacks is used. The worker trusts it no more than the component.
+and nothing that Python 3.9 lacks is used. The worker trusts it no more than the component.
 
 Both directions are a row of frames: the connection's number, what it is, and a length, then so many bytes. Each side
 sends of one connection no more than :data:`WINDOW` bytes that the other has not yet taken: one that nobody reads
@@ -18,7 +18,8 @@ import os
 import struct
 import sys
 from collections import deque
-from typing import Any, Awaitable, Callable, Deque, Dict, Optional  # noqa: UP035 - of Python 3.8
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 WINDOW = 256 * 1024
 CHUNK = 64 * 1024
@@ -44,7 +45,7 @@ class Channel:
         self.target = target
         self._tunnel = tunnel
         self._number = number
-        self._chunks: Deque[bytes] = deque()
+        self._chunks: deque[bytes] = deque()
         self._held = 0
         self._credit = WINDOW
         self._changed = asyncio.Event()
@@ -140,11 +141,11 @@ class Tunnel:
     :param limit: of connections at once; more are broken off
     """
 
-    def __init__(self, write: Send, opened: Optional[Callable[[Channel], None]], limit: int) -> None:
+    def __init__(self, write: Send, opened: Callable[[Channel], None] | None, limit: int) -> None:
         self._write = write
         self._opened = opened
         self._limit = limit
-        self._channels: Dict[int, Channel] = {}
+        self._channels: dict[int, Channel] = {}
         self._last = 0
         self._buffer = bytearray()
 
