@@ -65,13 +65,16 @@ def signature(
     token_secret: str | None = None,
     callback_uri: str | None = None,
     verifier: str | None = None,
+    is_form: bool = True,
 ) -> Sign:
     """Return what signs a request.
 
+    :param is_form: it has no body, or one that is a form: a signature cannot stand in another (RFC 5849, 3.5.2)
     :raises LoginError: there is no secret, or no key, to sign with
     """
     from requests_oauthlib import OAuth1 as Signature  # type: ignore[import-untyped]
 
+    place = method.signature_place if is_form or method.signature_place != "body" else "header"
     is_rsa = method.signature.startswith("RSA")
     if not client.client_secret:
         raise LoginError("the consumer of OAuth 1 has no secret to sign with")
@@ -83,7 +86,7 @@ def signature(
         callback_uri=callback_uri,
         verifier=verifier,
         signature_method=method.signature,
-        signature_type=_PLACES[method.signature_place],
+        signature_type=_PLACES[place],
         realm=method.realm,
         rsa_key=private_key(client.client_secret, "the consumer's secret") if is_rsa else None,
     )

@@ -80,7 +80,7 @@ def sent_with_credential(method: AuthMethod, request: Request, account: Account,
     if isinstance(method, (BearerAuth, OAuth2)):
         return sent(method, request, values, headers={"Authorization": f"Bearer {_set(account.password)}"})
     if isinstance(method, OAuth1):
-        return sent(method, request, values, sign=_signed(method, account))
+        return sent(method, request, values, sign=_signed(method, request, account))
     return sent(method, request, values)
 
 
@@ -101,9 +101,10 @@ def _set(password: str | None) -> str:
     return password
 
 
-def _signed(method: OAuth1, account: Account) -> Sign:
+def _signed(method: OAuth1, request: Request, account: Account) -> Sign:
+    is_form = request.method != "GET" and request.json_ is None
     if method.legs == 2:
-        return signature(method, Client(account.login or "", account.password))
+        return signature(method, Client(account.login or "", account.password), is_form=is_form)
     consumer = Client(account.login or "", str(account.part("extra.consumer_secret") or "") or None)
-    secret = account.part("extra.token_secret")
-    return signature(method, consumer, token=_set(account.password), token_secret=str(secret) if secret else None)
+    secret = str(account.part("extra.token_secret") or "") or None
+    return signature(method, consumer, token=_set(account.password), token_secret=secret, is_form=is_form)
