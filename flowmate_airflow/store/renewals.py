@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 GOOD = "good"
 NEEDS_REAUTH = "needs_reauth"
+FAILED = "failed"
 FIRST_COOL_DOWN = 30.0
 MAX_COOL_DOWN = 600.0
 """Seconds between two tries after failures: twice as many each time, up to these."""
@@ -33,7 +34,7 @@ MAX_ERROR = 1000
 class Renewal:
     """What is known about the renewals of a Connection.
 
-    :param status: `good`, or `needs_reauth`
+    :param status: `good`, `needs_reauth`, or `failed`: somebody must change something, though it is tried again later
     :param error: of the last try, for people; None: it was good
     :param owner: who renews just now, until `owned_until`
     :param spending: digest of the credentials that are being spent, or that the last try failed with
@@ -154,11 +155,21 @@ def let_go(store: Store, conn_id: str, owner: str) -> None:
     _let_go(store, conn_id, owner, lambda moment: {"spending": None, "spent_at": None})
 
 
-def fail(store: Store, conn_id: str, owner: str, error: str, failures: int, retry_after: float | None) -> None:
-    """Note a failure that another try may heal, after a while, and let go.
+def fail(
+    store: Store,
+    conn_id: str,
+    owner: str,
+    error: str,
+    failures: int,
+    *,
+    retry_after: float | None = None,
+    is_config: bool = False,
+) -> None:
+    """Note a failure, rest for a while, and let go.
 
     :param failures: how many there were in a row before
     :param retry_after: seconds that the provider wants us to wait
+    :param is_config: whether somebody must change something
     :raises StoreError: the store cannot be written
     """
     rest = min(FIRST_COOL_DOWN * 2 ** min(failures, 20), MAX_COOL_DOWN)
@@ -168,8 +179,8 @@ def fail(store: Store, conn_id: str, owner: str, error: str, failures: int, retr
         conn_id,
         owner,
         lambda moment: {
-            **{"error": error[:MAX_ERROR], "spent_at": None, "failures": failures + 1},
-            "next_at": moment + timedelta(seconds=rest),
+            **{"status": FAILED if is_config else GOOD, "error": error[:MAX_ERROR]},
+            **{"spent_at": None, "failures": failures + 1, "next_at": moment + timedelta(seconds=rest)},
         },
     )
 
@@ -185,6 +196,20 @@ def need_login(store: Store, conn_id: str, owner: str, error: str) -> None:
         owner,
         lambda moment: {"status": NEEDS_REAUTH, "error": error[:MAX_ERROR], "spent_at": None, "next_at": None},
     )
+
+
+def hold(store: Store, conn_id: str, owner: str, seconds: float) -> None:
+    """Keep the turn for longer.
+
+    :raises StoreError: the store cannot be written
+    """
+    table = store.tables.renewals
+    with store.write() as connection:
+        connection.execute(
+            table.update()
+            .where(table.c.conn_id == conn_id, table.c.owner == owner)
+            .values(owned_until=_moment(connection) + timedelta(seconds=seconds))
+        )
 
 
 def reset(store: Store, conn_id: str) -> None:

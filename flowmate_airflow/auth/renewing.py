@@ -1,0 +1,110 @@
+"""Renewing what a login has brought: once, whoever asks for it, however many do, in however many processes.
+
+In a process one thread renews a Connection, and all who ask wait for it. Between processes a row of the store says who
+renews (:mod:`flowmate_airflow.store.renewals`). The provider is asked while no transaction is open; what it answers is
+committed before anybody gets it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as WaitedLongEnough
+
+from flowmate_airflow.auth.ages import is_due, is_valid, lasts
+from flowmate_airflow.auth.connections import Stored
+from flowmate_airflow.auth.renewal import Fresh, renew_stored
+from flowmate_airflow.auth.views import Problem
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 4.0
+"""How long one who asks waits: a task's own request to the API server ends after five, `[workers]
+execution_api_timeout`."""
+MAX_WAITING = 8
+"""Threads of one process that may wait at once: the API server has some forty for all that it does."""
+MAX_RENEWING = 16
+"""Connections that one process renews at once."""
+
+
+class Renewer:
+    """Renews the Connections of one process.
+
+    :param renew: renews one, by its conn_id, and returns it; None: it is not there any more
+    """
+
+    def __init__(self, renew: Callable[[str], Fresh | None]) -> None:
+        self._renew = renew
+        self._lock = threading.Lock()
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
+        self._running: dict[str, Future[Fresh | None]] = {}
+        self._threads: ThreadPoolExecutor | None = None
+
+    def fresh(self, stored: Stored, wait: float = WAIT_SECONDS) -> Fresh:
+        """Return a Connection of Airflow's database with fresh credentials, or what stands against them.
+
+        One whose credentials are good for a while is returned at once, also when they are renewed meanwhile.
+
+        :param wait: seconds that this may take
+        """
+        if not is_due(stored.conn_id, stored.grant):
+            return Fresh(stored)
+        running = self._begin(stored.conn_id)
+        if lasts(stored.grant):
+            return Fresh(stored)
+        found = self._result(running, stored, wait)
+        if found.problem is not None and is_valid(found.stored.grant):
+            return Fresh(found.stored)  # it is not over yet, and nothing better is to be had
+        return found
+
+    def _begin(self, conn_id: str) -> Future[Fresh | None]:
+        with self._lock:
+            running = self._running.get(conn_id)
+            if running is None:
+                if self._threads is None:
+                    self._threads = ThreadPoolExecutor(MAX_RENEWING, thread_name_prefix="flowmate-renewal")
+                running = self._running[conn_id] = self._threads.submit(self._run, conn_id)
+        return running
+
+    def _run(self, conn_id: str) -> Fresh | None:
+        try:
+            return self._renew(conn_id)
+        finally:
+            with self._lock:
+                self._running.pop(conn_id, None)
+
+    def _result(self, running: Future[Fresh | None], stored: Stored, wait: float) -> Fresh:
+        if not self._waiting.acquire(blocking=False):
+            return Fresh(stored, _pending(stored.conn_id))
+        try:
+            found = running.result(wait)
+        except WaitedLongEnough:
+            return Fresh(stored, _pending(stored.conn_id))
+        except Exception as error:
+            log.warning("The Connection %s could not be renewed: %s", stored.conn_id, type(error).__name__)
+            return Fresh(stored, Problem("cooling", f"the Connection `{stored.conn_id}` could not be renewed just now"))
+        finally:
+            self._waiting.release()
+        return found or Fresh(stored, Problem("failed", f"the Connection `{stored.conn_id}` was removed"))
+
+
+def fresh(stored: Stored, wait: float = WAIT_SECONDS) -> Fresh:
+    """Return a Connection with fresh credentials: see :meth:`Renewer.fresh`."""
+    return _renewer.fresh(stored, wait)
+
+
+def _pending(conn_id: str) -> Problem:
+    return Problem("pending", f"the credentials of the Connection `{conn_id}` are being renewed")
+
+
+def _new_renewer() -> None:
+    global _renewer
+    _renewer = Renewer(renew_stored)
+
+
+_renewer = Renewer(renew_stored)
+# A child has none of its parent's threads, so it must not wait for them.
+os.register_at_fork(after_in_child=_new_renewer)
