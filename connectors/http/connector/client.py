@@ -103,7 +103,7 @@ class Client:
 
     def _follow(self, method: str, url: str, query: Mapping[str, Any] | None, body: Any) -> requests.Response:
         for _ in range(LONGEST_REDIRECT):
-            response = self._send_with_retries(method, self._prepare(method, url, query, body))
+            response = self._send_once_more_if_refused(method, url, query, body)
             location = response.headers.get("Location")
             if response.status_code not in _REDIRECTS or not location:
                 return response
@@ -116,6 +116,18 @@ class Client:
                 raise ConfigError(f"{method} {shown(url)} has moved to {target}; put that into `url`")
             url, query = urljoin(response.url or url, location), None
         raise ConfigError(f"{shown(url)}: more than {LONGEST_REDIRECT} redirects")
+
+    def _send_once_more_if_refused(
+        self, method: str, url: str, query: Mapping[str, Any] | None, body: Any
+    ) -> requests.Response:
+        used = self._ctx.credentials
+        response = self._send_with_retries(method, self._prepare(method, url, query, body))
+        if response.status_code != 401 or not (self._ctx.renews and self._identity.is_secret):
+            return response
+        response.close()
+        self._ctx.log("info", f"{method} {shown(url)} answered 401; asking for a new token")
+        self._identity = Identity.of(self._ctx.renew(rejected=used))
+        return self._send_with_retries(method, self._prepare(method, url, query, body))
 
     def _prepare(self, method: str, url: str, query: Mapping[str, Any] | None, body: Any) -> requests.PreparedRequest:
         at_home = self._is_home(url)

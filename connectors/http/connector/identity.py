@@ -11,6 +11,10 @@ import requests
 from flowmate_connector import ConfigError
 from requests.auth import AuthBase, HTTPBasicAuth
 
+_METHODS = ("none", "basic", "bearer", "api_key")
+_TOKENS = ("accessToken", "access_token", "token")
+"""What a manifest calls a token that goes with each request; the last two are what logins by OAuth 2 and by a session
+bring where it does not say."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -68,6 +72,8 @@ class Identity:
         :raises ConfigError: the method is unknown or a part of it is missing
         """
         method = str(credentials.get("auth") or _guess(credentials))
+        if method not in _METHODS:  # of another manifest with this image: what it gives says what it is
+            method = _known(method, _guess(credentials))
         base_url = credentials.get("baseUrl") or None
         if base_url is not None:
             base_url = str(base_url)
@@ -76,10 +82,19 @@ class Identity:
 
 
 def _guess(credentials: Mapping[str, Any]) -> str:
-    for name, method in (("accessToken", "bearer"), ("key", "api_key"), ("username", "basic")):
+    for name, method in (*((name, "bearer") for name in _TOKENS), ("key", "api_key"), ("username", "basic")):
         if name in credentials:
             return method
     return "none"
+
+
+def _known(method: str, guessed: str) -> str:
+    if guessed == "none":
+        raise ConfigError(
+            f"the connection's auth method is {method!r}, not none, basic, bearer or api_key, and it gives none of "
+            f"{', '.join(_TOKENS)}, key and username"
+        )
+    return guessed
 
 
 def _auth(method: str, credentials: Mapping[str, Any]) -> AuthBase:
@@ -89,13 +104,12 @@ def _auth(method: str, credentials: Mapping[str, Any]) -> AuthBase:
         username = _needed(credentials, "username").encode("utf-8")
         return HTTPBasicAuth(username, _needed(credentials, "passphrase").encode("utf-8"))
     if method == "bearer":
-        return _Header("Authorization", f"Bearer {_needed(credentials, 'accessToken')}")
-    if method == "api_key":
-        key = _needed(credentials, "key")
-        if credentials.get("queryParam"):
-            return _QueryParameter(str(credentials["queryParam"]), key)
-        return _Header(str(credentials.get("headerName") or "X-API-Key"), key)
-    raise ConfigError(f"the connection's auth method is {method!r}, not none, basic, bearer or api_key")
+        name = next((each for each in _TOKENS if each in credentials), _TOKENS[0])
+        return _Header("Authorization", f"Bearer {_needed(credentials, name)}")
+    key = _needed(credentials, "key")
+    if credentials.get("queryParam"):
+        return _QueryParameter(str(credentials["queryParam"]), key)
+    return _Header(str(credentials.get("headerName") or "X-API-Key"), key)
 
 
 def _needed(credentials: Mapping[str, Any], name: str) -> str:

@@ -10,7 +10,6 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any, Callable
 
 from flowmate_connector.errors import EXIT_BROKEN_PIPE, Ended, NotJson
@@ -162,6 +161,6 @@ class Channel:
                 sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
         return cls(input_fd, output_fd)
 
-    def lines(self) -> Iterator[bytes]:
-        """Yield each line of the input as it comes; one iterator can go on where another stopped."""
-        return iter(self._source.readline, b"")
+    def read_line(self) -> bytes:
+        """Return the next line of the input as soon as it has come, nothing at its end."""
+        return self._source.readline()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flowmate_connector.channel import Output
-from flowmate_connector.errors import Ended, NotJson, exit_code
+from flowmate_connector.errors import ConfigError, Ended, NotJson, exit_code
+from flowmate_connector.inbox import Inbox
 from flowmate_connector.message import Message
 from flowmate_connector.webhook import Webhook
 
@@ -22,18 +24,21 @@ class Context:
 
     :ivar config: the step's `with`
     :ivar credentials: what the manifest declares for the method, and `auth`, the method's name;
-        empty without a connection
+        empty without a connection. With a token that is over at some time also `expires_at`, in seconds since 1970,
+        where that is known; see :meth:`renew`
     :ivar state: what :meth:`save_state` stored in the last successful run, or None
     :ivar context: facts about the run: flow, step, function, run_id, try_number, on_error
     :ivar webhook: what to register or to take back; None but for functions that subscribe and unsubscribe
     :ivar logger: a logger whose records reach the task log at their level
     """
 
-    def __init__(self, name: str, line: Mapping[str, Any], output: Output) -> None:
+    def __init__(self, name: str, line: Mapping[str, Any], output: Output, read: Callable[[], bytes]) -> None:
         self.config: dict[str, Any] = line.get("config") or {}
         self.credentials: dict[str, Any] = line.get("credentials") or {}
         self.state: Any = line.get("state")
         self.context: dict[str, Any] = line.get("context") or {}
+        self.inbox = Inbox(read, renews=self.renews)
+        self._renewing = threading.Lock()
         self.webhook = Webhook.from_context(self.context.get("webhook"))
         self.logger = logging.getLogger(name)
         self._output = output
@@ -51,6 +56,34 @@ class Context:
     def on_error(self) -> str:
         """What the step does with a message that fails: `fail`, `skip` or `dead_letter`."""
         return str(self.context.get("on_error") or "fail")
+
+    @property
+    def renews(self) -> bool:
+        """Whether :meth:`renew` has something to give: the token comes from a login and is over at some time."""
+        return self.context.get("renews") is True
+
+    def renew(self, rejected: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return new credentials, which are `ctx.credentials` from then on: the token is over while the run is not.
+
+        Use it when the other system says so (a 401), and repeat the request once. Threads may call it at once: those
+        whose credentials another one has renewed meanwhile get the new ones, and the host is asked only once. It
+        answers at most once a second.
+
+        :param rejected: the credentials that were refused, as they were when the request was made; None: they are
+            only near their end
+        :raises ConfigError: there are no others
+        :raises TransientError: the host has ended the run
+        """
+        if not self.renews:
+            raise ConfigError("the credentials of the connection are refused, and there are no newer ones")
+        with self._renewing:
+            if rejected is None or rejected == self.credentials:
+                event: dict[str, Any] = {"type": "CREDENTIALS"}
+                if rejected is not None:
+                    event["rejected"] = True
+                self._output.send(event, now=True)
+                self.credentials = self.inbox.credentials()
+            return self.credentials
 
     def log(self, level: str, text: str) -> None:
         """Put a line into the task log.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import sys
 import traceback
@@ -17,9 +16,9 @@ from flowmate_connector.errors import (
     ConfigError,
     ConnectorError,
     Ended,
-    MessageError,
     exit_code,
 )
+from flowmate_connector.inbox import parse_line
 from flowmate_connector.manifest import load_manifest
 from flowmate_connector.message import Message
 from flowmate_connector.webhook import Subscription
@@ -34,7 +33,7 @@ def run(connector: Connector, arguments: list[str]) -> int:
     """Do what the arguments say and return the exit code; takes over stdin, stdout and SIGTERM."""
     channel = Channel.take_over()
     signal.signal(signal.SIGTERM, _terminate)
-    context = Context(connector.name, {}, channel.output)
+    context = Context(connector.name, {}, channel.output, channel.read_line)
     try:
         try:
             _dispatch(connector, arguments, channel)
@@ -76,10 +75,10 @@ def _run_function(connector: Connector, name: str, channel: Channel) -> None:
         raise ConfigError(f"connector {connector.name} has no function {name}; its functions: {known}")
     context = _read_context(connector, channel)
     if function.kind == "action":
-        for message in _messages(channel):
+        for message in context.inbox.messages():
             _process(context, function, message)
     else:
-        arguments = (context,) if function.kind == "trigger" else (context, _messages(channel))
+        arguments = (context,) if function.kind == "trigger" else (context, context.inbox.messages())
         for result in _results(function.call(*arguments)):
             context.emit(result if isinstance(result, Message) else Message(result))
     context.flush_done()
@@ -127,38 +126,10 @@ def _subscription(connector: Connector, verb: str, name: str, channel: Channel) 
 
 
 def _read_context(connector: Connector, channel: Channel) -> Context:
-    line = _parse(next(channel.lines(), b""), "CONFIG")
+    line = parse_line(channel.read_line(), "CONFIG")
     if not all(isinstance(line.get(key) or {}, dict) for key in ("config", "credentials", "context")):
         raise ConfigError("config, credentials and context of the CONFIG line must be objects")
-    return Context(connector.name, line, channel.output)
-
-
-def _messages(channel: Channel) -> Iterator[Message]:
-    for line in channel.lines():
-        if not line.isspace():
-            message = _parse(line, "MESSAGE").get("message")
-            if not isinstance(message, dict):
-                raise MessageError("a MESSAGE line of the input has no object `message`")
-            yield Message.from_json(message)
-
-
-def _parse(line: bytes, kind: str) -> dict[str, Any]:
-    # Nothing of the line goes into the text: it may hold credentials.
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        value = None
-    if isinstance(value, dict) and value.get("type") == kind:
-        return value
-    if kind == "CONFIG":
-        raise ConfigError("the first line of the input must be a CONFIG line: " + _state_of(line, value))
-    raise MessageError(f"a line of the input is no {kind} line: " + _state_of(line, value))
-
-
-def _state_of(line: bytes, value: Any | None) -> str:
-    if not line:
-        return "the input is empty"
-    return "it is not a JSON object" if not isinstance(value, dict) else "its `type` is another"
+    return Context(connector.name, line, channel.output, channel.read_line)
 
 
 def _results(result: Any) -> Iterator[Any]:
