@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowmate_airflow.store.encryption import decrypt, encrypt
 from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.store.opened import Opened
 from flowmate_airflow.store.sql import now, upsert
 from flowmate_airflow.store.store import Store
 
@@ -52,28 +53,55 @@ def rotate(store: Store, endpoint: str, tenant: str = "", keep_old: timedelta = 
     return values["token"]
 
 
-def tokens(store: Store) -> Mapping[tuple[str, str], tuple[str, ...]]:
+def tokens(store: Store, opened: Opened | None = None) -> Mapping[tuple[str, str], tuple[str, ...]]:
     """Return the tokens that are valid now, of each endpoint and tenant that has any, the newest first.
 
     One that cannot be decrypted has none: its requests are refused, those of the others are not.
 
+    :param opened: what was decrypted before: there may be one for each tenant, and they are asked for again and again
     :raises StoreError: the store cannot be read
     """
-    table = store.tables.endpoints
+    table, opened = store.tables.endpoints, opened or Opened()
+    columns = [table.c[name] for name in (*_KEYS, "token", "previous", "previous_until", "is_encrypted")]
     with store.read() as connection:
-        rows = connection.execute(table.select()).all()
+        rows = connection.execute(table.select().with_only_columns(*columns)).all()
     found: dict[tuple[str, str], tuple[str, ...]] = {}
+    opened.begin()
+    moment = now()
     for row in rows:
+        is_over = row.previous_until is None or row.previous_until <= moment
+        valid = [row.token] if is_over or row.previous is None else [row.token, row.previous]
         try:
-            values = _opened(row)
+            texts = [opened.decrypt(bytes(data), row.is_encrypted, _what(row.endpoint)) for data in valid]
         except StoreError as error:
             if store.is_due(f"the tokens of {row.endpoint}"):  # this is asked every few seconds
                 log.warning("%s", error)
-            values = {}
-        is_over = row.previous_until is None or row.previous_until <= now()
-        names = ["token"] if is_over else ["token", "previous"]
-        found[row.endpoint, row.tenant] = tuple(values[name] for name in names if name in values)
+            texts = []
+        found[row.endpoint, row.tenant] = tuple(text.decode(errors="surrogatepass") for text in texts)
     return found
+
+
+def tenants_of(store: Store, endpoint: str) -> list[str]:
+    """Return the tenants that have an address of their own at an endpoint, in order.
+
+    :raises StoreError: the store cannot be read
+    """
+    table = store.tables.endpoints
+    query = table.select().with_only_columns(table.c.tenant).where(table.c.endpoint == endpoint, table.c.tenant != "")
+    with store.read() as connection:
+        return list(connection.execute(query.order_by(table.c.tenant)).scalars())
+
+
+def forget(store: Store, tenant: str, endpoint: str | None = None) -> None:
+    """Remove the addresses of a tenant: whoever still calls one of them is not let in.
+
+    :param endpoint: only at this endpoint
+    :raises StoreError: the store cannot be written
+    """
+    table = store.tables.endpoints
+    which = [table.c.tenant == tenant, *([] if endpoint is None else [table.c.endpoint == endpoint])]
+    with store.write() as connection:
+        connection.execute(table.delete().where(*which))
 
 
 def learn(store: Store, endpoint: str, secret: str, tenant: str = "") -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from flowmate_airflow.store.encryption import decrypt, encrypt
 from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.store.opened import Opened
 from flowmate_airflow.store.sql import now, upsert
 from flowmate_airflow.store.store import Store
 from flowmate_airflow.store.values import MIB, pack, unpack
@@ -87,8 +88,8 @@ class Registration:
 
     @property
     def token(self) -> str | None:
-        """The token in the address."""
-        return self.url.partition(f"/{self.endpoint}/")[2] or None
+        """The token in the address; a tenant's has the tenant before it."""
+        return self.url.partition(f"/{self.endpoint}/")[2].rpartition("/")[2] or None
 
     @property
     def shown_url(self) -> str:
@@ -205,9 +206,10 @@ def forget_ended(store: Store) -> None:
         connection.execute(table.delete().where(*old))
 
 
-def secrets_for(store: Store) -> Mapping[tuple[str, str], tuple[str, ...]]:
+def secrets_for(store: Store, opened: Opened | None = None) -> Mapping[tuple[str, str], tuple[str, ...]]:
     """Return the secrets that events may be signed with and that no Connection has, by endpoint and tenant.
 
+    :param opened: what was decrypted before
     :raises StoreError: the store cannot be read
     """
     table = store.tables.subscriptions
@@ -216,9 +218,11 @@ def secrets_for(store: Store) -> Mapping[tuple[str, str], tuple[str, ...]]:
     with store.read() as connection:
         rows = connection.execute(table.select().with_only_columns(*columns).where(*wanted)).all()
     found: dict[tuple[str, str], tuple[str, ...]] = {}
+    opened = opened or Opened()
+    opened.begin()
     for row in rows:
         try:
-            text = decrypt(bytes(row.secret), row.is_encrypted, _what(row.flow, row.step))
+            text = opened.decrypt(bytes(row.secret), row.is_encrypted, _what(row.flow, row.step))
         except StoreError as error:
             if store.is_due(f"the secrets of {row.flow} {row.step}"):  # this is asked every few seconds
                 log.warning("nobody is let in by it: %s", error)  # the others are

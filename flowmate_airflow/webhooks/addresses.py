@@ -27,15 +27,17 @@ def public_url() -> str:
     )
 
 
-def hook_url(endpoint: str, token: str | None = None, base: str | None = None) -> str:
+def hook_url(endpoint: str, token: str | None = None, base: str | None = None, *, tenant: str = "") -> str:
     """Return the address of an endpoint.
 
     :param endpoint: its name
     :param token: what makes it hard to guess, where it should have one
     :param base: of the API server, :func:`public_url` by default
+    :param tenant: whose address it is, where each has its own
     :raises SettingError: there is no such address in the configuration
     """
-    parts = [quote(part, safe="~") for part in (endpoint, token) if part is not None]
+    # As a path may have it: some senders sign the address, and the receiver gets to see it decoded.
+    parts = [quote(part, safe="~:@") for part in (endpoint, tenant or None, token) if part is not None]
     return f"{public_url() if base is None else base}{PATH}{'/'.join(parts)}"
 
 

@@ -36,7 +36,12 @@ class Arrival:
     headers: Headers = field(repr=False)
     body: bytes = field(repr=False)
     received_at: datetime
-    tenant: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its address ends with, without the token."""
+        endpoint, tenant = self.target.place
+        return f"{endpoint}/{tenant}" if tenant else endpoint
 
 
 def deliveries_of(arrival: Arrival) -> list[NewDelivery]:
@@ -68,7 +73,7 @@ def _plain(arrival: Arrival, body: Body, query: dict[str, Any]) -> NewDelivery:
     event = {
         "specversion": "1.0",
         "id": verified.delivery_id or digest.hex(),
-        "source": f"/webhooks/{endpoint.scheme}/{endpoint.name}",
+        "source": f"/webhooks/{endpoint.scheme}/{arrival.name}",
         "type": f"{endpoint.scheme}.{verified.event or 'event'}",
         "time": (verified.sent_at or arrival.received_at).isoformat(),
         "datacontenttype": JSON,
@@ -108,7 +113,7 @@ def _delivery(
     endpoint = arrival.target.endpoint
     http: dict[str, Any] = {
         "method": arrival.method,
-        "path": f"/{endpoint.name}",  # without the token
+        "path": f"/{arrival.name}",
         "query": {name: text for name, text in query.items() if not is_secret(name)},
         "headers": _told(arrival),
     }
@@ -118,7 +123,7 @@ def _delivery(
         endpoint=endpoint.name,
         digest=digest,
         payload=b'{"event":%b,"http":%b}' % (event, orjson.dumps(http)),
-        tenant=arrival.tenant,
+        tenant=arrival.target.tenant,
         delivery_id=delivery_id,
         event=(bounded_text(event_name) or None) if event_name else None,
         order_key=_order_key(endpoint.order_by, body.data) if endpoint.order_by else None,
@@ -145,5 +150,5 @@ def _order_key(path: str, data: Any) -> str | None:
 def _digest(arrival: Arrival, delivery_id: str, body: bytes) -> bytes:
     """Return what makes a delivery the same when it comes again."""
     # No name and no id has a NUL in it.
-    parts = (arrival.target.endpoint.name, arrival.tenant, delivery_id)
+    parts = (*arrival.target.place, delivery_id)
     return hashlib.sha256("\0".join(parts).encode() + b"\0" + hashlib.sha256(body).digest()).digest()

@@ -9,9 +9,13 @@ import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from flowmate_airflow.auth.names import PREFIX
 from flowmate_airflow.webhooks.endpoints import EXTRA, URI, Endpoint
 
 log = logging.getLogger(__name__)
+
+LINK_SECRET = "webhook_secret"  # noqa: S105
+"""The key of a link's extra with the secret of the tenant's sender, or several in a list while one is replaced."""
 
 
 class NoSecret(LookupError):
@@ -83,10 +87,13 @@ class Directory:
     def secrets(self, conn_id: str) -> tuple[str, ...]:
         """Return the secrets of a Connection: its password, and those that stand under `secrets` in its extra.
 
-        With a login, `LOGIN:PASSWORD` is one, too, as senders write it who sign in.
+        With a login, `LOGIN:PASSWORD` is one, too, as senders write it who sign in. Of an application's Connection
+        it is the client secret, by which some providers sign.
 
         :raises LookupError: there is no such Connection, or none of it is a secret
         """
+        if conn_id.startswith(PREFIX):
+            return _stored_secrets(conn_id)
         from airflow.models.connection import Connection
         from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -102,6 +109,16 @@ class Directory:
         if not secrets:
             raise NoSecret(f"the Connection `{conn_id}` has no password")
         return secrets
+
+    def link_secrets(self, connector: str, tenant: str) -> tuple[str, ...]:
+        """Return the webhook secrets that a tenant's link holds, of which there may be none."""
+        from flowmate_airflow.auth.connections import read
+        from flowmate_airflow.store.linked import find
+        from flowmate_airflow.store.store import open_store
+
+        linked = find(open_store(), tenant, connector)
+        stored = read(linked.conn_id) if linked is not None else None
+        return () if stored is None else link_secrets_in(stored.extra)
 
     def paused(self, flows: Collection[str]) -> frozenset[str]:
         """Return which of some flows are switched off."""
@@ -121,3 +138,23 @@ def secrets_in(login: str | None, password: str | None, extra: Any) -> tuple[str
     pair = f"{login}:{password}" if login and password and password.strip() else None
     # Blanks are what somebody leaves who has no secret yet; anybody could guess them.
     return tuple(dict.fromkeys(text for text in (password, pair, *listed) if text and text.strip()))
+
+
+def link_secrets_in(extra: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the webhook secrets in the extra of a link's Connection."""
+    value = extra.get(LINK_SECRET)
+    listed = value if isinstance(value, list) else [value]
+    return tuple(dict.fromkeys(text for text in listed if isinstance(text, str) and text.strip()))
+
+
+def _stored_secrets(conn_id: str) -> tuple[str, ...]:
+    """Return the secrets of a Connection of ours as it is stored: what tasks get of it has none, and may be renewed."""
+    from flowmate_airflow.auth.connections import read
+
+    stored = read(conn_id)
+    if stored is None:
+        raise LookupError(f"there is no Connection `{conn_id}`")
+    secrets = secrets_in(stored.login, stored.password, stored.extra)
+    if not secrets:
+        raise NoSecret(f"the Connection `{conn_id}` has no password")
+    return secrets

@@ -27,7 +27,7 @@ _NUMBER = (int, float)
 _TYPES: Mapping[str, tuple[type, ...]] = {
     **{"scheme": (str,), "options": (Mapping,), "connection": (str, NoneType), "order_by": (str, NoneType)},
     **{"max_body": (int,), "rate": (int,), "keep": (int,), "encrypt": (bool,)},
-    **{"reply": (*_NUMBER, NoneType), "debounce": _NUMBER},
+    **{"reply": (*_NUMBER, NoneType), "debounce": _NUMBER, "tenants": (bool,), "connector": (str, NoneType)},
 }
 
 
@@ -45,6 +45,8 @@ class Endpoint:
     :param reply: seconds that the sender waits for the flow's answer; None: it is answered at once
     :param order_by: dotted path into the data, to what must stay in order
     :param debounce: seconds that it must have been quiet before a run is started
+    :param tenants: whether each tenant has an address of its own below this one, with a token; there is none for all
+    :param connector: the connector of these tenants' links, which may hold the secret of a tenant's sender
     """
 
     name: str
@@ -58,6 +60,8 @@ class Endpoint:
     reply: float | None = None
     order_by: str | None = None
     debounce: float = 0
+    tenants: bool = False
+    connector: str | None = None
 
     @property
     def asset_name(self) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flowmate_airflow.store import claims, deliveries, endpoints, purges, replies, subscriptions
 from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.store.opened import Opened
 from flowmate_airflow.store.payloads import spill_to
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Inbox:
     def __init__(self, open_store: Callable[[], Store], files: str) -> None:
         self._open = open_store
         self._spill = spill_to(files)
+        self._opened_tokens, self._opened_secrets = Opened(), Opened()
 
     def insert(self, new: Sequence[NewDelivery]) -> list[Stored]:
         """Keep deliveries, all in one transaction."""
@@ -37,25 +39,25 @@ class Inbox:
             raise StoreError(str(told), transient=True) from None
         return deliveries.insert(store, new, self._spill)
 
-    def first_waiting(self, endpoint: str) -> int | None:
-        """Return the first delivery to an endpoint that a run could take now."""
-        return claims.first_waiting(self._open(), endpoint)
+    def first_waiting(self, endpoint: str, tenant: str) -> int | None:
+        """Return the first delivery to an endpoint and tenant that a run could take now."""
+        return claims.first_waiting(self._open(), endpoint, tenant)
 
-    def reject(self, endpoint: str, reason: str) -> None:
+    def reject(self, endpoint: str, tenant: str, reason: str) -> None:
         """Note a request that was refused."""
-        deliveries.reject(self._open(), endpoint, reason)
+        deliveries.reject(self._open(), endpoint, reason, tenant=tenant)
 
     def tokens(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
         """Return the valid tokens of all endpoints."""
-        return endpoints.tokens(self._open())
+        return endpoints.tokens(self._open(), self._opened_tokens)
 
     def registered(self) -> Mapping[tuple[str, str], tuple[str, ...]]:
         """Return the secrets of endpoints whose address was registered, which no Connection has."""
-        return subscriptions.secrets_for(self._open())
+        return subscriptions.secrets_for(self._open(), self._opened_secrets)
 
-    def learn(self, endpoint: str, secret: str) -> None:
+    def learn(self, endpoint: str, tenant: str, secret: str) -> None:
         """Keep a secret that a provider told."""
-        endpoints.learn(self._open(), endpoint, secret)
+        endpoints.learn(self._open(), endpoint, secret, tenant)
 
     def purge(self, keep: Mapping[str, timedelta]) -> int:
         """Remove what is older than it is to be kept, by endpoint, and return how much it was."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from flowmate_airflow.auth.names import TENANT
 from flowmate_airflow.webhooks.answers import (
     DENIED,
     FAILED,
@@ -34,9 +35,10 @@ from flowmate_airflow.webhooks.arrivals import Arrival, deliveries_of
 from flowmate_airflow.webhooks.bodies import BodyError
 from flowmate_airflow.webhooks.callers import Callers
 from flowmate_airflow.webhooks.endpoints import NAME
+from flowmate_airflow.webhooks.held import NotKnown
 from flowmate_airflow.webhooks.housekeeping import keep_house
 from flowmate_airflow.webhooks.incoming import Bounds, Gone, Intake, check_size, read_headers
-from flowmate_airflow.webhooks.known import Known, NotKnown
+from flowmate_airflow.webhooks.known import Known
 from flowmate_airflow.webhooks.limits import Buckets
 from flowmate_airflow.webhooks.proofs import NoKey
 from flowmate_airflow.webhooks.requests import HookRequest, Rejected, Reply, Verified
@@ -47,8 +49,8 @@ from flowmate_airflow.webhooks.waking import Waking
 from flowmate_airflow.webhooks.writer import StoreDown, Writer
 
 if TYPE_CHECKING:
+    from flowmate_airflow.webhooks.held import Source
     from flowmate_airflow.webhooks.inbox import Inbox
-    from flowmate_airflow.webhooks.known import Source
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ HANDSHAKES_A_MINUTE = 600
 DENIED_STEP = 0.05
 """Whoever is denied is answered after a multiple of so many seconds: the time tells nothing, either."""
 _NAME = re.compile(NAME)
+_TENANT = re.compile(TENANT)
 _MAX_TOKEN = 200
 _THREADS = 4
 _AT_ONCE = 256 * 1024
@@ -67,9 +70,10 @@ _AT_ONCE = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """Where a request went: an endpoint's name, perhaps a token, and the public URL of it."""
+    """Where a request went: an endpoint's name, perhaps a tenant and a token, and the public URL of it."""
 
     name: str
+    tenant: str
     token: str | None
     url: str
 
@@ -189,8 +193,10 @@ class Receiver:
         if root and path.startswith(root):
             path = path[len(root) :]
         parts = path.strip("/").split("/")
-        name = parts[0] if len(parts) <= 2 and _NAME.fullmatch(parts[0]) else ""
-        token = parts[1] if len(parts) == 2 else None
+        tenant = parts[1] if len(parts) == 3 else ""
+        is_address = len(parts) <= 2 or _TENANT.fullmatch(tenant)
+        name = parts[0] if is_address and _NAME.fullmatch(parts[0]) else ""
+        token = parts[-1] if len(parts) > 1 else None
         query = scope["query_string"].decode("latin-1")
         url = f"{self._url}{path}?{query}" if query else f"{self._url}{path}"
         # Servers and middlewares log an address when it has been answered: they shall see no secret in it.
@@ -199,17 +205,19 @@ class Receiver:
             scope["raw_path"] = scope["path"].encode()
         if query:
             scope["query_string"] = b"***"
-        return _Address(name, token, url)
+        return _Address(name, tenant, token, url)
 
     def _let_in(self, address: _Address) -> Target | None:
         """Return the endpoint of an address; None where it is none, or its token is wrong or missing."""
         target = self._known.target(address.name)
         is_right = address.token is None
         if address.token is not None:
-            is_right = self._known.has_token(address.name, "", address.token[:_MAX_TOKEN])
-        if target is None or not is_right or (target.scheme.needs_url_token and address.token is None):
+            is_right = self._known.has_token(address.name, address.tenant, address.token[:_MAX_TOKEN])
+        if target is None or not is_right or target.endpoint.tenants != bool(address.tenant):
             return None
-        return target
+        if target.scheme.needs_url_token and address.token is None:
+            return None
+        return target.of(address.tenant) if address.tenant else target
 
     async def _judged(self, target: Target | None, request: HookRequest) -> Answer:
         """Answer a request that has come wholly.
@@ -232,7 +240,7 @@ class Receiver:
         proven = replace(request, method=known.scheme.methods[0]) if is_question else request
         verified: Verified = await self._checked(target, verify, proven, secrets)
         check_size(len(request.body), target.endpoint.max_body)
-        wait = self._buckets.take(target.endpoint.name, target.endpoint.rate)
+        wait = self._buckets.take(target.place, target.endpoint.rate)
         if wait:
             return later(wait, 429)
         return target.ack if is_question else await self._taken(target, request, verified)
@@ -245,14 +253,14 @@ class Receiver:
         return await loop.run_in_executor(self._pool, check, target.scheme, request, secrets, time.time())
 
     def _shaken(self, target: Target, reply: Reply) -> Answer:
-        wait = self._buckets.take(("handshake", target.endpoint.name), HANDSHAKES_A_MINUTE)
+        wait = self._buckets.take(("handshake", *target.place), HANDSHAKES_A_MINUTE)
         if wait:
             return later(wait, 429)
         if target is not NOBODY:
             if reply.learned is not None:
-                self._side.learn(target.endpoint.name, reply.learned)
+                self._side.learn(target.place, reply.learned)
             if reply.confirm_url is not None:
-                self._side.confirm(target.endpoint.name, reply.confirm_url)
+                self._side.confirm(target.place, reply.confirm_url)
         return of_reply(reply)
 
     async def _taken(self, target: Target, request: HookRequest, verified: Verified) -> Answer:
@@ -273,11 +281,11 @@ class Receiver:
             stored = await self._writer.put(deliveries)
         except StoreDown as down:
             if down.is_theirs:
-                self._side.reject(target.endpoint.name, str(down))
+                self._side.reject(target.place, str(down))
             raise
         new = [each.id for each in stored if not each.is_duplicate]
         if new and not target.endpoint.debounce:
-            self._waking.stored(target.endpoint.name, new)
+            self._waking.stored(*target.place, new)
         if reply_within is None:
             return target.ack
         return await self._replied(stored[0].id, reply_within)
@@ -291,7 +299,7 @@ class Receiver:
 
     async def _denied(self, target: Target | None, rejected: Rejected, began: float) -> Answer:
         if target is not None:
-            self._side.reject(target.endpoint.name, self._reason(target, rejected))
+            self._side.reject(target.place, self._reason(target, rejected))
         spent = time.monotonic() - began
         await asyncio.sleep(DENIED_STEP - spent % DENIED_STEP)
         return DENIED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from flowmate_airflow.webhooks.answers import Answer, of_reply
@@ -35,6 +35,7 @@ class Target:
     :param ack: what its sender wants to see when a delivery is stored
     :param signs: whether the proof is over what was sent, so that the same again is a repetition
     :param hidden: further headers that hold a secret
+    :param tenant: whose address was called, where each tenant has its own
     """
 
     endpoint: Endpoint
@@ -42,6 +43,16 @@ class Target:
     ack: Answer
     signs: bool
     hidden: frozenset[str] = field(default=frozenset())
+    tenant: str = ""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What it is known by: the endpoint's name, and the tenant."""
+        return self.endpoint.name, self.tenant
+
+    def of(self, tenant: str) -> Target:
+        """Return the same with a tenant's address."""
+        return replace(self, tenant=tenant)
 
     def keeps_header(self, name: str) -> bool:
         """Whether a header is told to the flow: what proves something or belongs to the connection is not."""

@@ -19,24 +19,24 @@ PAUSE = 0.2
 class Waking:
     """Asks for runs of flows, for each once until a run has taken what waits.
 
-    :param first_waiting: returns the first delivery to an endpoint that a run could take now
+    :param first_waiting: returns the first delivery to an endpoint and tenant that a run could take now
     :param wake: asks for a run
     :param pool: the threads that wait for databases
     """
 
     def __init__(
-        self, first_waiting: Callable[[str], int | None], wake: Callable[[str], object], pool: Executor
+        self, first_waiting: Callable[[str, str], int | None], wake: Callable[[str], object], pool: Executor
     ) -> None:
         self._first_waiting = first_waiting
         self._wake = wake
         self._pool = pool
-        self._new: dict[str, set[int]] = {}
+        self._new: dict[tuple[str, str], set[int]] = {}
         self._task: asyncio.Task[None] | None = None
         self._has_failed = False
 
-    def stored(self, endpoint: str, numbers: Iterable[int]) -> None:
+    def stored(self, endpoint: str, tenant: str, numbers: Iterable[int]) -> None:
         """Take note of deliveries that were just stored."""
-        self._new.setdefault(endpoint, set()).update(numbers)
+        self._new.setdefault((endpoint, tenant), set()).update(numbers)
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
 
@@ -60,8 +60,11 @@ class Waking:
                 self._has_failed = False
             await asyncio.sleep(PAUSE)
 
-    def _ask(self, new: Mapping[str, set[int]]) -> None:
-        for endpoint, numbers in new.items():
-            # Where an older one waits, a run was asked for already, and it takes these as well.
-            if self._first_waiting(endpoint) in numbers:
+    def _ask(self, new: Mapping[tuple[str, str], set[int]]) -> None:
+        woken: set[str] = set()
+        for (endpoint, tenant), numbers in new.items():
+            # Where an older one waits, a run was asked for already, and it takes these as well. What starts the runs of
+            # all tenants has to be woken once.
+            if endpoint not in woken and self._first_waiting(endpoint, tenant) in numbers:
                 self._wake(endpoint)
+                woken.add(endpoint)

@@ -13,8 +13,10 @@ from airflow.models.crypto import _NullFernet, _RealFernet
 from cryptography.fernet import Fernet, MultiFernet
 from store_workers import at_once
 
-from flowmate_airflow.store import endpoints, replies
+from flowmate_airflow.store import encryption, endpoints, replies
+from flowmate_airflow.store import opened as remembered
 from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.store.opened import Opened
 from flowmate_airflow.store.replies import Reply
 from flowmate_airflow.store.sql import now
 from flowmate_airflow.store.store import Store
@@ -133,3 +135,40 @@ def test_old_answers_go_away(store: Store) -> None:
     store._swept.clear()  # as another process would find it
     replies.put_reply(store, 18, 200, "text/plain", b"new")
     assert list(replies.get_replies(store, [17, 18])) == [18]
+
+
+def test_tenants_have_their_own_and_can_be_forgotten(store: Store) -> None:
+    mine = {tenant: endpoints.token_of(store, "orders", tenant) for tenant in ("b", "a")}
+    bills = endpoints.token_of(store, "bills", "a")
+    endpoints.token_of(store, "orders")
+    assert endpoints.tenants_of(store, "orders") == ["a", "b"]
+    endpoints.forget(store, "a", "orders")
+    assert endpoints.tenants_of(store, "orders") == ["b"]
+    assert endpoints.tokens(store)["bills", "a"] == (bills,)
+    assert endpoints.token_of(store, "orders", "a") != mine["a"]
+    endpoints.forget(store, "a")
+    assert set(endpoints.tokens(store)) == {("orders", ""), ("orders", "b")}
+
+
+def test_what_was_decrypted_is_not_decrypted_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    decrypted: list[bytes] = []
+
+    def decrypt(data: bytes, is_encrypted: bool, what: str) -> bytes:
+        decrypted.append(data)
+        return encryption.decrypt(data, is_encrypted, what)
+
+    monkeypatch.setattr(remembered, "decrypt", decrypt)
+    known = Opened()
+    first = endpoints.token_of(store, "orders", "a")
+    endpoints.token_of(store, "orders", "b")
+    before = endpoints.tokens(store, known)
+    assert endpoints.tokens(store, known) == before == endpoints.tokens(store)
+    decrypted.clear()
+    second = endpoints.rotate(store, "orders", "a")
+    assert endpoints.tokens(store, known)["orders", "a"] == (second, first)
+    # The old token is written anew as the one before.
+    assert len(decrypted) == 2
+    endpoints.forget(store, "a")
+    endpoints.tokens(store, known)
+    endpoints.tokens(store, known)
+    assert len(known._now) == 1

@@ -39,6 +39,7 @@ class FakeDirectory:
     def __init__(self, *endpoints: Endpoint, secrets: Mapping[str, Sequence[str]] | None = None) -> None:
         self.known = {endpoint.name: endpoint for endpoint in endpoints}
         self.passwords: dict[str, Sequence[str]] = dict(secrets or {"secret": [SECRET]})
+        self.links: dict[tuple[str, str], Sequence[str]] = {}
         self.error: Exception | None = None
         self.asked: list[str] = []
         self.woken: list[str] = []
@@ -56,6 +57,12 @@ class FakeDirectory:
         if conn_id not in self.passwords:
             raise LookupError(f"there is no Connection {conn_id}")
         return tuple(self.passwords[conn_id])
+
+    def link_secrets(self, connector: str, tenant: str) -> tuple[str, ...]:
+        self.asked.append(f"{connector}.{tenant}")
+        if self.error:
+            raise self.error
+        return tuple(self.links.get((connector, tenant), ()))
 
     def wake(self, endpoint: str) -> bool:
         self.woken.append(endpoint)

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from receiver_harness import FakeDirectory, github
 
-from flowmate_airflow.webhooks.known import Known, NotKnown, Tokens
+from flowmate_airflow.webhooks.held import NotKnown
+from flowmate_airflow.webhooks.known import Known, Tokens
 from flowmate_airflow.webhooks.targets import Target
 
 

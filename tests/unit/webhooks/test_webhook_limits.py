@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flowmate_airflow.webhooks import limits
 from flowmate_airflow.webhooks.limits import Buckets
 
 
@@ -35,11 +36,11 @@ def test_a_rate_of_zero_lets_nothing_in() -> None:
     assert Buckets(Clock()).take("a", 0) > 0
 
 
-def test_buckets_that_are_full_again_are_forgotten() -> None:
-    clock = Clock()
-    buckets = Buckets(clock)
-    for number in range(20_000):
-        buckets.take(number, 5)
-    clock.now += 61
-    buckets.take("another", 5)
-    assert len(buckets._buckets) == 1
+def test_however_many_there_are_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_BUCKETS", 10)
+    buckets = Buckets(Clock())
+    assert buckets.take("flood", 1) == 0.0
+    for number in range(100):
+        assert buckets.take(number, 5) == 0.0
+        assert buckets.take("flood", 1) > 0  # it is used all the time, so that it is not the one that is forgotten
+        assert len(buckets._buckets) <= 10
