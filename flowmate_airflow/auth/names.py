@@ -8,6 +8,8 @@ from flowmate_airflow.flows.errors import shown
 
 PREFIX = "flowmate."
 """How the conn_ids of links and of applications begin: `flowmate.CONNECTOR.TENANT` and `flowmate.CONNECTOR`."""
+DEFAULT_TENANT = "default"
+"""The template: others inherit its field maps and schedules, and no flow runs for it."""
 MAX_TENANT = 100
 TENANT = r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,99}"
 _TENANT = re.compile(TENANT)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from flowmate_airflow.auth.names import DEFAULT_TENANT
 from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.errors import Problem
 from flowmate_airflow.flows.models import Flow, UseStep
 from flowmate_airflow.flows.positions import SourceMap
-from flowmate_airflow.flows.tenantmodels import DEFAULT_TENANT, DISPATCHER, GATE
+from flowmate_airflow.flows.tenantmodels import DISPATCHER, GATE
 
 
 def is_linked(flow: Flow, step: Any, manifest: Any) -> bool:

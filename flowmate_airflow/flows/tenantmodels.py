@@ -14,8 +14,6 @@ GATE = "tenant"
 DISPATCHER = "__tenants"
 """What follows a flow's id in the id of the DAG that starts its runs, one for each tenant."""
 LINKED = "linked"
-DEFAULT_TENANT = "default"
-"""The template: others inherit its field maps and schedules, and no flow runs for it."""
 AT_ONCE = 16
 
 TenantId: TypeAlias = Annotated[str, Field(pattern=f"^{TENANT}$")]

@@ -27,17 +27,22 @@ from flowmate_airflow.operators.step import (
     message_id_prefix,
     step_input,
 )
+from flowmate_airflow.operators.tenancy import job_of, template_names
 from flowmate_airflow.protocols.streams import Load, SyncMode
 from flowmate_airflow.runtimes.base import Running, Runtime
 from flowmate_airflow.steps.calls import StepCall, StepRun, Window, function_name
 from flowmate_airflow.steps.connector import Listener, OnError
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
 from flowmate_airflow.steps.inputs import NOTHING, Input, input_of
+from flowmate_airflow.steps.jobbody import JobBody
+from flowmate_airflow.steps.links import Link, link_of
 from flowmate_airflow.steps.memory import Memory, StoreMemory
 from flowmate_airflow.steps.reading import Reading
 from flowmate_airflow.steps.runtimes import RuntimeName, process_runtime, runtime_name
 from flowmate_airflow.steps.session import Place, Session
 from flowmate_airflow.steps.templates import render
+from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.store.store import open_store
 
 RENDER_SECONDS = 60
 """How long templates may take: `execution_timeout` counts from `execute` only, and a template may loop."""
@@ -67,6 +72,7 @@ class ConnectorOperator(DockerOperator):
     :param use: connector and function, such as `http/get`
     :param config: the function's fields (templated; a text that is one expression keeps its type)
     :param connection: the conn_id of the Connection with the credentials
+    :param linked: use the link of the run's tenant (conf `tenant`) to the connector, instead of a `connection`
     :param inputs: the task ids whose messages it gets, in this order; none for a trigger
     :param when: JSONata; messages for which it is not true are left out
     :param on_error: when one message fails: `fail` the task, `skip` the message, or keep it as a `dead_letter`
@@ -97,6 +103,7 @@ class ConnectorOperator(DockerOperator):
         use: str,
         config: Mapping[str, Any] | None = None,
         connection: str | None = None,
+        linked: bool = False,
         inputs: Sequence[str] = (),
         when: str | None = None,
         on_error: OnError = "fail",
@@ -119,6 +126,8 @@ class ConnectorOperator(DockerOperator):
             raise ValueError(f"`config` has the function's fields by name, so it cannot be a {type(config).__name__}")
         if on_error not in get_args(OnError):
             raise ValueError(f"`on_error` is {on_error!r}; it can be 'fail', 'skip' or 'dead_letter'")
+        if linked and connection is not None:
+            raise ValueError("a step has a `connection`, or is `linked` to that of the run's tenant: not both")
         self.use = use
         self.manifest = manifest or _find_manifest(use)
         if self.manifest.function(self.function) is None:
@@ -128,6 +137,7 @@ class ConnectorOperator(DockerOperator):
         super().__init__(image=kwargs.pop("image", self.manifest.image), auto_remove="force", **kwargs)
         self.config = dict(config or {})
         self.connection = connection
+        self.linked = linked
         self.inputs = list(inputs)
         self.when = when
         self.on_error = on_error
@@ -140,7 +150,7 @@ class ConnectorOperator(DockerOperator):
         self.source = source
         self._running: list[Running] = []
         self._killed = False
-        self._render_failure: ConfigFailure | None = None
+        self._render_failure: StepError | None = None
 
     @property
     def function(self) -> str:
@@ -153,9 +163,11 @@ class ConnectorOperator(DockerOperator):
         self._do_render_template_fields(self, DockerOperator.template_fields, context, environment, set())
         try:
             with timeout(RENDER_SECONDS, "rendering `with` takes too long"):  # type: ignore[no-untyped-call]
-                self.config = render(self.config, context, environment)
+                self.config = render(self.config, template_names(context), environment)
         except ConfigFailure as error:
             self._render_failure = error  # raised in `execute`, where it fails the task without a retry
+        except StoreError as error:  # what is known of a tenant is in the store
+            self._render_failure = (TransientFailure if error.transient else ConfigFailure)(str(error))
         except AirflowTaskTimeout:
             self._render_failure = ConfigFailure(f"rendering `with` took more than {RENDER_SECONDS} seconds")
 
@@ -188,17 +200,19 @@ class ConnectorOperator(DockerOperator):
         :raises TransientFailure: there is no engine just now
         """
         if self._render_failure is not None:
-            raise ConfigFailure(f"step `{self.task_id}`: {self._render_failure}")
-        account = self._account()
-        _mask(secrets_of(account))
+            raise type(self._render_failure)(f"step `{self.task_id}`: {self._render_failure}")
         run = _step_run(context, step or context["ti"].task_id)
+        job = job_of(context)
+        link = link_of(open_store(), run.tenant, self.manifest.name, run.step) if self.linked else None
+        account = self._account(self.connection if link is None else link.conn_id)
+        _mask(secrets_of(account))
         call = StepCall(
             self.manifest,
             self.use,
             run,
-            self.config,
+            self._config_for(job),
             account=account,
-            window=_window(context, reads=self.manifest.keeps_state(self.function) and not self._takes_messages),
+            window=_window(context, job, reads=self.manifest.keeps_state(self.function) and not self._takes_messages),
             load=self.load,
             # What a replay cannot do for the second time stays the letter that it was.
             on_error="dead_letter" if isinstance(memory, ReplayMemory) and self.on_error == "skip" else self.on_error,
@@ -212,7 +226,7 @@ class ConnectorOperator(DockerOperator):
             place,
             memory or StoreMemory(run, context["ti"].map_index),
             self._log_line,
-            reading=self.reading,
+            reading=self.reading if self._takes_messages else self._reading_for(job, link),
             external_id=self.external_id,
             listener=Listener(
                 start=self._started,
@@ -283,13 +297,34 @@ class ConnectorOperator(DockerOperator):
     def _log_line(self, level: int, text: str) -> None:
         self.log.log(level, "%s", text)
 
-    def _account(self) -> Account | None:
-        if self.connection is None:
+    def _config_for(self, job: JobBody) -> dict[str, Any]:
+        """Return `with`, and over it what the run's conf gives to the step."""
+        function = self.manifest.function(self.function)
+        if function is None:
+            return self.config
+        given, unknown = job.config_for(self.manifest.name, function, reads=not self._takes_messages)
+        if unknown:
+            self.log.warning("%s has no field %s, which the run's conf gives", self.use, ", ".join(unknown))
+        return {**self.config, **given}
+
+    def _reading_for(self, job: JobBody, link: Link | None) -> Reading:
+        """Return what to read: of what the step says, what the run or its tenant chose."""
+        is_asked = job.is_for(self.manifest.name)
+        own = None if link is None else link.field_map
+        chosen = job.field_map if is_asked and job.field_map is not None else own
+        maps = [each for each in (chosen, job.tables if is_asked else None) if each is not None]
+        if maps and self.manifest.protocol == "component" and self.reading.select is None:
+            self.log.info("%s has no tables, so that no choice of them applies", self.use)
+            return self.reading
+        return self.reading.narrowed(*maps)
+
+    def _account(self, conn_id: str | None) -> Account | None:
+        if conn_id is None:
             return None
         try:
-            return account_of(BaseHook.get_connection(self.connection))
+            return account_of(BaseHook.get_connection(conn_id))
         except AirflowNotFoundException:
-            raise missing_connection(self.connection, self.task_id, self.use) from None
+            raise missing_connection(conn_id, self.task_id, self.use) from None
 
 
 def _step_run(context: Any, step: str) -> StepRun:
@@ -302,15 +337,16 @@ def _mask(secrets: Iterable[str]) -> None:
         mask_secret(secret)
 
 
-def _window(context: Any, *, reads: bool) -> Window:
-    """Return what the run's params say about the part of the data that it shall read.
+def _window(context: Any, job: JobBody, *, reads: bool) -> Window:
+    """Return what the run's params, or its conf as a job, say about the part of the data that it shall read.
 
     :param reads: whether the step is one that reads by a state; to the others a window means nothing
     """
     params = context.get("params") or {}
-    start, end = (params.get("start_date"), params.get("end_date")) if reads else (None, None)
+    start = (job.start or params.get("start_date")) if reads else None
+    end = (job.end or params.get("end_date")) if reads else None
     return Window(
-        full=params.get("full_sync") is True,
+        full=job.full or params.get("full_sync") is True,
         start=start if isinstance(start, str) else None,
         end=end if isinstance(end, str) else None,
     )

@@ -52,7 +52,7 @@ class Replay:
             raise AirflowSkipException(f"there are no dead letters of `{self.step}` to replay")
 
         def read() -> Iterator[bytes]:
-            for letter in find(store, flow, self.step, claimed_by=run_id):
+            for letter in find(store, flow, self.step, tenant, claimed_by=run_id):
                 yield orjson.dumps(letter.message)
 
         return Input(read)
@@ -60,7 +60,8 @@ class Replay:
     def settle(self, context: Any) -> int:
         """Remove the letters that the step has succeeded with, and return how many these are."""
         store, flow, run_id = open_store(), context["ti"].dag_id, context["ti"].run_id
-        done = [letter.id for letter in find(store, flow, self.step, claimed_by=run_id)]
+        letters = find(store, flow, self.step, tenant_of(context), claimed_by=run_id)
+        done = [letter.id for letter in letters]
         settled(store, run_id, done)
         return len(done)
 
@@ -84,7 +85,8 @@ class ReplayMemory(StoreMemory):
         """
         run = self._run
         wanted = {decoded(line)["id"] for line in source.read()}
-        ids = [letter.id for letter in find(self._store, run.flow, run.step) if letter.message["id"] in wanted]
+        letters = find(self._store, run.flow, run.step, run.tenant)
+        ids = [letter.id for letter in letters if letter.message["id"] in wanted]
         self._part = set(claim(self._store, ids, run.run_id))
         mine = {letter.message["id"] for letter in self._letters()}
         return Input(lambda: (line for line in source.read() if decoded(line)["id"] in mine), source.streams)
@@ -126,7 +128,7 @@ class ReplayMemory(StoreMemory):
 
     def _letters(self) -> Iterator[DeadLetter]:
         run, part = self._run, self._part
-        found = find(self._store, run.flow, run.step, claimed_by=run.run_id)
+        found = find(self._store, run.flow, run.step, run.tenant, claimed_by=run.run_id)
         return (letter for letter in found if part is None or letter.id in part)
 
 

@@ -14,8 +14,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from flowmate_airflow.batches.batch import BatchError, BatchValue, BatchWriter, StorageFailure
 from flowmate_airflow.batches.storage import Storage
 from flowmate_airflow.operators.replay import replay_of
+from flowmate_airflow.operators.tenancy import leave_word
 from flowmate_airflow.settings import SettingError, folder_setting, int_setting, setting
-from flowmate_airflow.steps.errors import ConfigFailure, TransientFailure
+from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
 from flowmate_airflow.steps.inputs import Input, input_of
 from flowmate_airflow.store.errors import StoreError
 
@@ -92,6 +93,10 @@ def airflow_failures(writer: BatchWriter | None) -> Iterator[None]:
     except BaseException as error:
         if writer is not None:
             writer.abort()
+        if isinstance(
+            error, StepError | BatchError | SettingError | StorageFailure | StoreError | AirflowFailException
+        ):
+            leave_word(str(error))
         if isinstance(error, ConfigFailure | BatchError | SettingError):
             raise AirflowFailException(str(error)) from None
         if isinstance(error, TransientFailure | StorageFailure):

@@ -119,12 +119,13 @@ class StoreMemory(Memory):
 
     def changed_credentials(self, account: Account, connector: str) -> dict[str, Any]:
         """See :meth:`Memory.changed_credentials`."""
-        return secrets.changed(self._store, account.conn_id, connector, account_digest(account), self._run.tenant)
+        # Of the Connection, whoever's run it is: tenants may share one.
+        return secrets.changed(self._store, account.conn_id, connector, account_digest(account))
 
     def keep_credentials(self, account: Account, connector: str, changed: Mapping[str, Any]) -> None:
         """See :meth:`Memory.keep_credentials`."""
         values = {**self.changed_credentials(account, connector), **changed}
-        secrets.save_changed(self._store, account.conn_id, connector, values, account_digest(account), self._run.tenant)
+        secrets.save_changed(self._store, account.conn_id, connector, values, account_digest(account))
 
     def catalog(self, connector: str, connection: str, digest: str) -> KnownCatalog | None:
         """See :meth:`Memory.catalog`."""

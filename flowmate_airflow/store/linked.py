@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from flowmate_airflow.auth.names import DEFAULT_TENANT
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.sql import now, upsert
 from flowmate_airflow.store.store import Store
@@ -19,8 +20,6 @@ from flowmate_airflow.store.values import MIB, pack, unpack
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Row
 
-DEFAULT_TENANT = "default"
-"""The template: others inherit its field maps and schedules, and no flow runs for it."""
 MAX_FIELD_MAP = MIB
 MAX_PROBLEM = 1000
 _KEYS = ("tenant", "connector")
