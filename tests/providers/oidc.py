@@ -116,6 +116,10 @@ class Oidc:
         """Change settings: access_ttl, refresh_ttl, code_ttl, rotate, refresh_tokens, redirect_uris, records."""
         requests.post(f"{self.url}/control", json=settings, timeout=_REQUEST_SECONDS).raise_for_status()
 
+    def reset(self) -> None:
+        """Set it as it began, and count anew; what it gave stays good."""
+        requests.delete(f"{self.url}/control", timeout=_REQUEST_SECONDS).raise_for_status()
+
     def allow(self, *redirect_uris: str) -> None:
         """Register addresses of the way back, beside those that are."""
         self.change(redirect_uris=[*self._control()["settings"]["redirect_uris"], *redirect_uris])

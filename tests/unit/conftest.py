@@ -6,3 +6,7 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "providers"))
+
+from provider_fixtures import nasty, oauth1_server, oidc, running_oidc
+
+__all__ = ["nasty", "oauth1_server", "oidc", "running_oidc"]

@@ -2,8 +2,8 @@
 //
 //   node server.js NODE_MODULES
 //
-// It prints one line of JSON with its address, and ends with its standard input. POST /control changes SETTINGS and
-// answers with what has been counted so far.
+// It prints one line of JSON with its address, and ends with its standard input. POST /control changes settings, DELETE
+// sets them as they began; both answer with what has been counted since.
 
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { pathToFileURL } from 'node:url';
 
 const { default: Provider } = await import(pathToFileURL(join(process.argv[2], 'oidc-provider', 'lib', 'index.js')));
 
-const settings = {
+const initially = {
   access_ttl: 3600,
   refresh_ttl: 86400,
   code_ttl: 60,
@@ -20,7 +20,9 @@ const settings = {
   redirect_uris: [],
   records: [{ id: 1, name: 'Ada' }, { id: 2, name: 'Grace' }],
 };
-const counted = { grants: {}, errors: [], reused: 0, revoked: 0, records: 0 };
+const nothing = () => ({ grants: {}, errors: [], reused: 0, revoked: 0, records: 0 });
+const settings = { ...initially };
+const counted = nothing();
 
 const server = createServer();
 await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -104,6 +106,10 @@ provider.use(async (ctx, next) => {
 
 async function control(ctx) {
   if (ctx.method === 'POST') Object.assign(settings, JSON.parse(await body(ctx)));
+  if (ctx.method === 'DELETE') {
+    Object.assign(settings, initially);
+    Object.assign(counted, nothing());
+  }
   ctx.body = { settings, counted };
 }
 
