@@ -30,7 +30,8 @@ _SHOWN_USERS = 10
 class Linked:
     """One tenant's link to a connector.
 
-    :param conn_id: of its Connection; of a symlink, that of the link whose credentials it uses
+    :param conn_id: of its Connection; of a symlink, that of the link whose credentials it uses; empty for a template
+        of the tenant `default`, which has a field map and no credentials
     :param method: of the manifest's `auth`
     :param symlink: tenant and connector of the link whose credentials it uses
     :param field_map: which tables and fields are read, in the form of the key `select` of flows; None: as the
@@ -48,6 +49,11 @@ class Linked:
     checked_at: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+    @property
+    def is_template(self) -> bool:
+        """Whether it has no credentials."""
+        return not self.conn_id
 
     def __str__(self) -> str:
         return f"the link of the tenant {self.tenant} to {self.connector}"
@@ -175,13 +181,12 @@ def set_field_map(store: Store, tenant: str, connector: str, field_map: Mapping[
     return _change(store, tenant, connector, {"field_map": packed, "updated_at": now()})
 
 
-def set_method(store: Store, tenant: str, connector: str, method: str, conn_id: str) -> bool:
+def set_method(store: Store, tenant: str, connector: str, method: str) -> bool:
     """Let a link say what its Connection says, and return whether there is such a link.
 
     :raises StoreError: the store cannot be written
     """
-    values = {"method": method, "conn_id": conn_id, "symlink": None, "updated_at": now()}
-    return _change(store, tenant, connector, values)
+    return _change(store, tenant, connector, {"method": method, "updated_at": now()})
 
 
 def remove(store: Store, tenant: str, connector: str, *, force: bool = False) -> Linked | None:
@@ -213,7 +218,7 @@ def _following(connection: Connection, store: Store, linked: Linked) -> Linked:
     tenant, connector = linked.symlink
     if linked.symlink == _key(linked):
         raise SymlinkError(f"{linked} cannot use its own credentials")
-    if target is None:
+    if target is None or not target.conn_id:
         raise SymlinkError(f"the tenant {tenant} has not linked {connector}: there are no credentials to use")
     if target.symlink is not None:
         further = "/".join(json.loads(target.symlink))

@@ -60,7 +60,7 @@ def test_a_relink_keeps_the_field_map_and_the_age_and_forgets_what_was_wrong(sto
 def test_nothing_is_said_of_a_link_that_is_not_there(store: Store) -> None:
     assert not linked.note_check(store, "acme", "shop", None)
     assert not linked.set_field_map(store, "acme", "shop", {"orders": "*"})
-    assert not linked.set_method(store, "acme", "shop", "key", "c")
+    assert not linked.set_method(store, "acme", "shop", "key")
     assert linked.remove(store, "acme", "shop") is None
     assert linked.users_of(store, "acme", "shop") == []
 
@@ -88,6 +88,10 @@ def test_symlinks_to_nothing_in_a_loop_or_in_a_chain_are_refused(store: Store) -
     save(store, "acme", "bcme")
     with pytest.raises(SymlinkError, match="the tenant nobody has not linked shop"):
         linked.save(store, new("ccme", symlink=("nobody", "shop")))
+    linked.save(store, Linked("default", "shop", "", ""))
+    with pytest.raises(SymlinkError, match="the tenant default has not linked shop"):
+        linked.save(store, new("ccme", symlink=("default", "shop")))
+    linked.remove(store, "default", "shop")
     with pytest.raises(SymlinkError, match="cannot use its own credentials"):
         linked.save(store, new("acme", symlink=("acme", "shop")))
     linked.save(store, new("ccme", symlink=("acme", "shop")))

@@ -1,0 +1,359 @@
+"""Links: a tenant's credentials for a connector, made by a form or after a consent, checked, and kept.
+
+The Connection in Airflow's database is what counts; the row in the store says whose it is, and how it is. Each is
+written whole. Two who link the same at once write both, one after the other, and whoever is last looks until the two
+agree: one of both wins, and nothing is mixed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from flowmate_airflow.auth import connections, oauth2, origins, sessions
+from flowmate_airflow.auth.connections import ANY, Stored
+from flowmate_airflow.auth.consents import needs_consent
+from flowmate_airflow.auth.credentials import METHOD_KEY
+from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.auth.forms import checked, filled
+from flowmate_airflow.auth.grants import MARK
+from flowmate_airflow.auth.names import DEFAULT_TENANT, check_tenant, link_conn_id
+from flowmate_airflow.auth.probing import Probe, Subject, probe
+from flowmate_airflow.auth.tokens import Login
+from flowmate_airflow.auth.values import CLIENT_ID, CLIENT_SECRET, Client, client_of, values_of
+from flowmate_airflow.catalog.auth import AuthMethod, OAuth1, OAuth2, SessionAuth
+from flowmate_airflow.catalog.catalog import Catalog
+from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.flows.errors import did_you_mean, shown
+from flowmate_airflow.flows.fieldmaps import check_field_map
+from flowmate_airflow.outgoing.announce import announce
+from flowmate_airflow.store import linked as links
+from flowmate_airflow.store import renewals, tenants
+from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.store.linked import Linked
+from flowmate_airflow.store.store import Store, open_store
+
+log = logging.getLogger(__name__)
+
+CREATED, REMOVED, DISCOVERED = "link.created", "link.removed", "discover.finished"
+_TRIES = 20
+
+
+class LinkError(LoginError):
+    """A link cannot be made, changed or used; nothing was changed."""
+
+
+def manifest_in(catalog: Catalog, connector: str) -> Manifest:
+    """Return a connector's manifest.
+
+    :raises LinkError: there is none, or it is wrong
+    """
+    found = catalog.get(connector) if isinstance(connector, str) else None
+    if isinstance(found, Manifest):
+        return found
+    if found is not None:
+        raise LinkError(f"the manifest of the connector {shown(connector)} is wrong: {found}")
+    hint = did_you_mean(str(connector), catalog.names())
+    raise LinkError(f"there is no connector {shown(connector)}" + (f"; {hint}" if hint else ""))
+
+
+def method_in(manifest: Manifest, name: str | None) -> tuple[str, AuthMethod]:
+    """Return a connector's way to authenticate; without a name the only one there is.
+
+    :raises LinkError: there is none of that name, or several without one
+    """
+    if not manifest.auth:
+        raise LinkError(f"`{manifest.name}` needs no credentials, so there is nothing to link")
+    if name is None:
+        if len(manifest.auth) > 1:
+            raise LinkError(f"`{manifest.name}` has several methods; name one: {', '.join(manifest.auth)}")
+        name = next(iter(manifest.auth))
+    method = manifest.auth.get(name)
+    if method is None:
+        hint = did_you_mean(str(name), manifest.auth)
+        raise LinkError(f"`{manifest.name}` has no method {shown(name)}; {hint}")
+    return name, method
+
+
+def link(
+    catalog: Catalog,
+    tenant: str,
+    connector: str,
+    method_name: str | None,
+    values: Mapping[str, Any],
+    *,
+    symlink: tuple[str, str] | None = None,
+    field_map: Mapping[str, Any] | None = None,
+    component: bool = True,
+    store: Store | None = None,
+) -> Linked:
+    """Link a connector by what a form says, or again: what it had before is replaced, but for the field map.
+
+    The credentials are tried first. When they do not work nothing is kept.
+
+    :param method_name: of the manifest's `auth`; None: the only one
+    :param values: by the fields of :func:`flowmate_airflow.auth.forms.form_of`
+    :param symlink: tenant and connector of a link whose credentials it uses, instead of any of its own
+    :param field_map: which tables and fields are read
+    :param component: whether the connector may be started to check them, which takes a while
+    :raises LoginError: they are wrong, or cannot be used; a :class:`~flowmate_airflow.auth.forms.FormError` names the
+        fields, and no secret is in the text
+    :raises StoreError: Airflow's database or the store cannot be used; a
+        :class:`~flowmate_airflow.store.linked.SymlinkError` names who uses whose credentials
+    """
+    _check_tenant(tenant)
+    manifest = manifest_in(catalog, connector)
+    chosen = None if field_map is None else _checked_map(field_map)
+    store = store or open_store()
+    if symlink is not None:
+        if method_name is not None or values:
+            raise LinkError("a link that uses another one's credentials has no method and no fields of its own")
+        return _symlinked(store, manifest, tenant, symlink, chosen)
+    name, method = method_in(manifest, method_name)
+    if needs_consent(method):
+        raise LinkError(f"the method `{name}` of `{connector}` needs a person's consent at the other system")
+    stored = stored_for(manifest, tenant, name, values)
+    client = client_for(method, stored, connector)
+    login = _logged_in(method, stored, client)
+    stored = stored if login is None else stored.with_login(login)
+    subject = Subject(manifest, method, method, stored, client, tenant)
+    found = probe(subject, component=component)
+    if found.problem is not None:
+        raise LinkError(found.problem, "transient" if found.may_pass else "refused")
+    subject = replace(subject, stored=told(stored, found))
+    row, relinked = _kept(store, subject.stored, Linked(tenant, connector, stored.conn_id, name, field_map=chosen))
+    row = noted(store, row, subject, replace(found, parts={})) or row
+    tell(CREATED, row, conn_id=row.conn_id, relinked=relinked)
+    return row
+
+
+def finish(
+    catalog: Catalog,
+    tenant: str,
+    connector: str,
+    method_name: str,
+    values: Mapping[str, Any],
+    login: Login,
+    *,
+    component: bool = True,
+    store: Store | None = None,
+) -> Linked:
+    """Keep what a consent has brought. When it does not work it is kept all the same, with the problem.
+
+    :param values: what the form before the consent said
+    :raises LoginError: there is no such connector, method or field
+    :raises StoreError: Airflow's database or the store cannot be used
+    """
+    _check_tenant(tenant)
+    manifest = manifest_in(catalog, connector)
+    name, method = method_in(manifest, method_name)
+    store = store or open_store()
+    stored = stored_for(manifest, tenant, name, values).with_login(login)
+    # It is saved first: a code is spent, and there is no other.
+    row, relinked = _kept(store, stored, Linked(tenant, connector, stored.conn_id, name))
+    try:
+        subject = Subject(manifest, method, method, stored, client_for(method, stored, connector), tenant)
+        row = noted(store, row, subject, probe(subject, component=component)) or row
+    except LoginError as error:
+        links.note_check(store, tenant, connector, error.text)
+    tell(CREATED, row, conn_id=row.conn_id, relinked=relinked, problem=row.problem)
+    return row
+
+
+def stored_for(manifest: Manifest, tenant: str, method_name: str, values: Mapping[str, Any]) -> Stored:
+    """Return the Connection of a link with what a form said, not saved.
+
+    The application that a tenant has brought stays where the form names none.
+
+    :raises LoginError: a value cannot be taken, or the id is too long
+    :raises StoreError: the Connection that is there cannot be read
+    """
+    method = manifest.auth[method_name]
+    conn_id = link_conn_id(manifest.name, tenant)
+    if len(conn_id) > _MAX_CONN_ID:
+        raise LinkError(f"the tenant's id {shown(tenant)} is too long for a Connection to {manifest.name}")
+    given = checked(method, method_name, values)
+    mark = {"connector": manifest.name, "method": method_name, "tenant": tenant}
+    extra: dict[str, Any] = {MARK: mark, METHOD_KEY: method_name}
+    if needs_consent(method) and CLIENT_ID not in given:
+        before = connections.read(conn_id)
+        own = {} if before is None or before.mark.get("method") != method_name else before.extra
+        extra |= {key: own[key] for key in (CLIENT_ID, CLIENT_SECRET) if key in own}
+    stored = Stored(conn_id, description=f"The link of the tenant {tenant} to {manifest.title}"[:500], extra=extra)
+    return filled(stored, method, given)
+
+
+_MAX_CONN_ID = 250
+
+
+def client_for(method: AuthMethod, stored: Stored, connector: str) -> Client | None:
+    """Return the application of a method that has one.
+
+    :raises LoginError: there is none
+    """
+    if isinstance(method, OAuth2) or (isinstance(method, OAuth1) and method.legs == 3):
+        return client_of(method, stored.account(), origins.application(connector))
+    return None
+
+
+def subject_of(manifest: Manifest, row: Linked, stored: Stored, catalog: Catalog) -> Subject:
+    """Return what is probed of a link.
+
+    :param stored: its Connection, with fresh credentials
+    :raises LoginError: the connector, or that of the link whose credentials it uses, has no such method any more
+    """
+    _, method = method_in(manifest, row.method)
+    owner = manifest if row.symlink is None else manifest_in(catalog, str(stored.mark.get("connector")))
+    _, own = method_in(owner, str(stored.mark.get("method")))
+    return Subject(manifest, method, own, stored, client_for(own, stored, owner.name), row.tenant)
+
+
+def noted(store: Store, row: Linked, subject: Subject, found: Probe) -> Linked | None:
+    """Keep what was found out about a link's credentials, and return the link; None: it is gone.
+
+    :raises StoreError: Airflow's database or the store cannot be used
+    """
+    if found.parts:
+        changed = connections.change(row.conn_id, lambda old: told(old, found))
+        subject = subject if changed is None else replace(subject, stored=changed)
+    if found.changed:
+        keep_changed(store, subject, found.changed)
+    if found.is_certain:
+        links.note_check(store, row.tenant, row.connector, found.problem)
+    return links.find(store, row.tenant, row.connector)
+
+
+def keep_changed(store: Store, subject: Subject, changed: Mapping[str, Any]) -> None:
+    """Keep credentials that a connector changed, where steps look for them.
+
+    :raises StoreError: the store cannot be written
+    """
+    from flowmate_airflow.steps.memory import account_digest
+    from flowmate_airflow.store.secrets import save_changed
+
+    values = {**subject.changed, **changed}
+    account = subject.account
+    save_changed(store, account.conn_id, subject.manifest.name, values, account_digest(account))
+
+
+def told(stored: Stored, found: Probe) -> Stored:
+    """Return a Connection with what a check told about the account."""
+    for part, text in found.parts.items():
+        stored = stored.with_part(part, text)
+    return stored
+
+
+def set_field_map(
+    tenant: str, connector: str, field_map: Mapping[str, Any] | None, *, catalog: Catalog, store: Store | None = None
+) -> Linked:
+    """Keep which tables and fields are read for a tenant, and return the link.
+
+    For the tenant `default` it is the template of the others, which needs no link of its own.
+
+    :param field_map: in the form of flows (`{"orders": ["id"]}`) or of hotglue; None: none of its own
+    :raises LoginError: it is none, or there is no such link
+    :raises StoreError: the store cannot be used
+    """
+    _check_tenant(tenant)
+    store = store or open_store()
+    chosen = None if field_map is None else _checked_map(field_map)
+    if not links.set_field_map(store, tenant, connector, chosen):
+        if tenant != DEFAULT_TENANT:
+            raise LinkError(f"the tenant {tenant} has not linked {shown(connector)}")
+        manifest_in(catalog, connector)
+        tenants.add_tenant(store, tenant)
+        links.save(store, Linked(tenant, connector, "", "", field_map=chosen))
+    found = links.find(store, tenant, connector)
+    if found is None:
+        raise LinkError(f"the tenant {tenant} has not linked {shown(connector)} any more")
+    return found
+
+
+def tell(event: str, row: Linked, **more: Any) -> None:
+    """Announce what became of a link."""
+    data = {"tenant": row.tenant, "connector": row.connector, "method": row.method, **more}
+    announce(event, data)
+
+
+def _check_tenant(tenant: str) -> None:
+    try:
+        check_tenant(tenant)
+    except ValueError as error:
+        raise LinkError(str(error)) from None
+
+
+def _checked_map(field_map: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return check_field_map(field_map)
+    except ValueError as error:
+        raise LinkError(f"the field map cannot be used: {error}") from None
+
+
+def _logged_in(method: AuthMethod, stored: Stored, client: Client | None) -> Login | None:
+    """Return what a login brings that needs no person; None where the credentials are what was filled in.
+
+    :raises LoginError: it brings nothing
+    """
+    values = values_of(method, stored.account(), client)
+    if isinstance(method, SessionAuth):
+        return sessions.log_in(method, values)
+    if isinstance(method, OAuth2) and client is not None:
+        return oauth2.first_grant(method, values, client)
+    return None
+
+
+def _kept(store: Store, stored: Stored, row: Linked) -> tuple[Linked, bool]:
+    """Save a link, whole, and return it, and whether there was one before.
+
+    :raises LinkError: somebody has unlinked it meanwhile
+    """
+    before = links.find(store, row.tenant, row.connector)
+    tenants.add_tenant(store, row.tenant)
+    connections.write(stored, expect=ANY)
+    renewals.reset(store, stored.conn_id)
+    links.save(store, row)
+    return _agreed(store, stored, row), before is not None and bool(before.conn_id)
+
+
+def _agreed(store: Store, stored: Stored, row: Linked) -> Linked:
+    """Return a link that says what its Connection says: somebody else may have changed it at the same moment."""
+    for _ in range(_TRIES):
+        current = links.find(store, row.tenant, row.connector)
+        present = connections.read(row.conn_id)
+        if current is None:
+            if present == stored:
+                connections.remove(row.conn_id)
+            raise LinkError(f"{row} was removed by somebody else at the same moment; link it again", "transient")
+        if current.symlink is not None:
+            return current  # it uses another one's credentials now
+        if present is None:
+            connections.write(stored, expect=None)
+        elif current.method == present.mark.get("method"):
+            return current
+        else:
+            links.set_method(store, row.tenant, row.connector, str(present.mark.get("method")))
+    raise StoreError(f"{row} is being changed all the time; try again", transient=True)
+
+
+def _symlinked(
+    store: Store, manifest: Manifest, tenant: str, symlink: tuple[str, str], field_map: dict[str, Any] | None
+) -> Linked:
+    """Let a link use another one's credentials."""
+    other, connector = symlink
+    target = links.find(store, other, connector)
+    method = "" if target is None else target.method
+    if target is not None and target.symlink is None and method not in manifest.auth:
+        raise LinkError(
+            f"`{manifest.name}` has no method `{method}`, for which the tenant {other} has linked {connector}"
+        )
+    is_new = links.find(store, tenant, manifest.name) is None
+    tenants.add_tenant(store, tenant)
+    row = Linked(tenant, manifest.name, "", method, symlink=symlink, field_map=field_map)
+    saved = links.save(store, row)
+    own = link_conn_id(manifest.name, tenant)
+    if connections.remove(own):
+        renewals.forget(store, own)
+    tell(CREATED, saved, conn_id=saved.conn_id, relinked=not is_new, symlink=list(symlink))
+    return saved

@@ -1,0 +1,194 @@
+"""Whether credentials work: by the request that the manifest names, else by the connector's own `check`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flowmate_airflow.auth.connections import Stored
+from flowmate_airflow.auth.credentials import Account, secrets_of, texts_in
+from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.auth.values import Client, values_of
+from flowmate_airflow.auth.verify import verify
+from flowmate_airflow.auth.views import view_of
+from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.protocols.streams import Stream
+from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
+
+if TYPE_CHECKING:
+    from flowmate_airflow.steps.asking import Answer
+
+log = logging.getLogger(__name__)
+
+SECONDS = 90.0
+"""How long a connector may take for its check: somebody waits for it."""
+DISCOVER_SECONDS = 300.0
+FLOW = "flowmate_links"
+"""What stands for a flow where a connector is asked for a link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What was found out about credentials.
+
+    :param problem: why they do not work, in a sentence without secrets; None: they do, or nobody knows
+    :param is_certain: whether it was found out: some connectors have no check, and some machines cannot run them
+    :param may_pass: whether another try may say something else
+    :param parts: what was told about the account, by the part of the Connection that keeps it
+    :param changed: credentials that the connector changed while it checked them, by their names
+    """
+
+    problem: str | None = None
+    is_certain: bool = True
+    may_pass: bool = False
+    parts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    changed: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+UNKNOWN = Probe(is_certain=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is probed.
+
+    :param stored: the Connection, whose credentials are fresh
+    :param own: the method that the Connection is for; that of a symlink may be another connector's
+    :param method: the connector's method
+    :param tenant: whose it is
+    :param changed: credentials that the connector changed earlier, by their names
+    """
+
+    manifest: Manifest
+    method: AuthMethod
+    own: AuthMethod
+    stored: Stored = field(repr=False)
+    client: Client | None = field(default=None, repr=False)
+    tenant: str = ""
+    changed: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def account(self) -> Account:
+        """The Connection as a task gets it."""
+        return view_of(self.stored, self.own, self.client).account()
+
+    def hidden(self) -> set[str]:
+        """Return the texts that nobody may see."""
+        secret = [self.client.client_secret] if self.client is not None and self.client.client_secret else []
+        return {
+            *secrets_of(self.account),
+            *secrets_of(self.stored.account()),
+            *texts_in({"secret": secret}),
+            *texts_in(self.changed),
+        }
+
+
+def probe(subject: Subject, *, component: bool = True) -> Probe:
+    """Find out whether credentials work.
+
+    :param component: whether the connector may be started for it, where the manifest names no request
+    """
+    if subject.method.verify is not None:
+        return _verified(subject)
+    return _checked(subject) if component else UNKNOWN
+
+
+def _verified(subject: Subject) -> Probe:
+    values = values_of(subject.method, subject.stored.account(), subject.client)
+    try:
+        return Probe(parts=verify(subject.method, subject.account, values))
+    except LoginError as error:
+        return Probe(error.text, may_pass=error.kind == "transient")
+
+
+def _checked(subject: Subject) -> Probe:
+    try:
+        answer = _ask(subject, "check", SECONDS)
+    except NoRuntime as error:
+        log.info("%s is not checked: %s", subject.manifest.name, error)
+        return UNKNOWN
+    except StepError as error:
+        return Probe(str(error), may_pass=isinstance(error, TransientFailure))
+    changed = dict(answer.changed)
+    if answer.check is None:
+        from flowmate_airflow.steps.asking import failure_of
+
+        failure = failure_of(subject.manifest, answer, "could not be checked", "no answer")
+        text = _without(str(failure), subject.hidden() | set(texts_in(changed)))
+        return Probe(text, may_pass=isinstance(failure, TransientFailure), changed=changed)
+    if answer.check.ok:
+        return Probe(is_certain="no check of its own" not in answer.last_line, changed=changed)
+    told = _without(answer.check.text, subject.hidden() | set(texts_in(changed)))
+    return Probe(f"{subject.manifest.name} says that it does not work" + (f": {told}" if told else ""), changed=changed)
+
+
+def streams_of(subject: Subject, on_changed: Callable[[Mapping[str, Any]], None]) -> Sequence[Stream]:
+    """Return the streams that a source has for an account.
+
+    :param on_changed: takes credentials that it changed, also when it fails then
+    :raises NoRuntime: it cannot be run here
+    :raises StepError: it gave none; no secret is in the text
+    """
+    from flowmate_airflow.steps.asking import failure_of
+
+    answer = _ask(subject, "discover", DISCOVER_SECONDS)
+    if answer.changed:
+        on_changed(answer.changed)
+    if answer.streams is None:
+        failure = failure_of(subject.manifest, answer, "could not say which streams it has", "no catalog")
+        raise type(failure)(_without(str(failure), subject.hidden() | set(texts_in(answer.changed))))
+    return answer.streams
+
+
+class NoRuntime(Exception):
+    """Connectors cannot be run on this machine: the text says why."""
+
+
+def _ask(subject: Subject, verb: Any, seconds: float) -> Answer:
+    """Return what a connector answers.
+
+    :raises NoRuntime: it cannot be run here
+    :raises StepError: it failed; no secret is in the text
+    """
+    # The command line's way to come by a runtime: it needs no task.
+    from flowmate_airflow.cli.engines import Engines
+    from flowmate_airflow.steps.asking import ask
+    from flowmate_airflow.steps.calls import StepCall, StepRun
+    from flowmate_airflow.steps.runtimes import runtime_name
+
+    manifest, hidden = subject.manifest, subject.hidden()
+    function = next(iter({**manifest.triggers, **manifest.actions}))
+    run = StepRun(FLOW, "link", verb, tenant=subject.tenant)
+    call = StepCall(
+        manifest, f"{manifest.name}/{function}", run, {}, account=subject.account, changed=dict(subject.changed)
+    )
+    quiet = logging.Logger("flowmate.links")
+    try:
+        request = call.request(verb=verb)
+        name = runtime_name()
+        with Engines(name, quiet) as engines:
+            try:
+                runtime = engines.runtime(manifest)
+            except ConfigFailure as error:
+                raise NoRuntime(str(error)) from None
+            labels = {"flowmate.flow": FLOW, "flowmate.step": str(verb)}
+            return ask(
+                runtime,
+                manifest,
+                request,
+                runtime_name=name,
+                log=lambda level, text: log.debug("%s: %s", manifest.name, _without(text, hidden)),
+                labels=labels,
+                seconds=seconds,
+            )
+    except StepError as error:
+        raise type(error)(_without(str(error), hidden)) from None
+
+
+def _without(text: str, hidden: set[str]) -> str:
+    for secret in sorted(hidden, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text

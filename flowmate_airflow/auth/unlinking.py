@@ -1,0 +1,124 @@
+"""The end of a link: its tokens are given back where the provider takes them, then nothing of it is kept."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from flowmate_airflow.auth import connections, oauth2, sessions
+from flowmate_airflow.auth.connections import Stored
+from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.auth.links import REMOVED, LinkError, client_for, manifest_in, method_in, tell
+from flowmate_airflow.auth.names import link_conn_id
+from flowmate_airflow.auth.values import values_of
+from flowmate_airflow.catalog.auth import OAuth2, SessionAuth
+from flowmate_airflow.catalog.catalog import Catalog
+from flowmate_airflow.store import linked as links
+from flowmate_airflow.store import renewals
+from flowmate_airflow.store.linked import Linked, SymlinkError
+from flowmate_airflow.store.secrets import forget_changed
+from flowmate_airflow.store.store import Store, open_store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Unlinked:
+    """What became of a link.
+
+    :param revoked: whether the provider has taken its tokens back; None: it has no way to, or there were none
+    :param problem: why it has not, in a sentence without secrets
+    :param users: the links that used its credentials, which are gone, too
+    """
+
+    linked: Linked
+    revoked: bool | None = None
+    problem: str | None = None
+    users: tuple[Linked, ...] = ()
+
+
+def unlink(
+    catalog: Catalog,
+    tenant: str,
+    connector: str,
+    *,
+    force: bool = False,
+    must_revoke: bool = False,
+    store: Store | None = None,
+) -> Unlinked | None:
+    """Remove a link with its credentials; None: there was none.
+
+    Webhooks that were registered for it are taken back by the DAG that looks after them, which finds it gone.
+
+    :param force: also the links that use its credentials
+    :param must_revoke: keep it when the provider does not take its tokens back
+    :raises LinkError: it does not, and it is kept
+    :raises SymlinkError: others use its credentials, and it is kept
+    :raises StoreError: Airflow's database or the store cannot be used
+    """
+    store = store or open_store()
+    row = links.find(store, tenant, connector)
+    if row is None:
+        _remove_credentials(store, tenant, connector)  # of a link that was removed by halves
+        return None
+    users = tuple(links.users_of(store, tenant, connector))
+    if users and not force:
+        # Before anything is given back; who comes meanwhile is found when the row is removed.
+        raise SymlinkError(
+            f"the credentials of {row} are used by {_names(users)}; unlink these first",
+            [(user.tenant, user.connector) for user in users],
+        )
+    own = row.symlink is None and not row.is_template
+    revoked, problem = _given_back(catalog, row) if own else (None, None)
+    if problem is not None and must_revoke:
+        raise LinkError(f"{row} is kept: {problem}")
+    removed = links.remove(store, tenant, connector, force=force)
+    if own:
+        _remove_credentials(store, tenant, connector)
+        forget_changed(store, row.conn_id, connector)
+    for each in users:
+        forget_changed(store, row.conn_id, each.connector)
+        tell(REMOVED, each, revoked=None)
+    if removed is not None:
+        tell(REMOVED, removed, revoked=revoked)
+    return Unlinked(row, revoked, problem, users)
+
+
+def _names(users: tuple[Linked, ...]) -> str:
+    return ", ".join(f"{user.tenant}/{user.connector}" for user in users[:10]) + (", …" if len(users) > 10 else "")
+
+
+def _remove_credentials(store: Store, tenant: str, connector: str) -> None:
+    conn_id = link_conn_id(connector, tenant)
+    connections.remove(conn_id)
+    renewals.forget(store, conn_id)
+
+
+def _given_back(catalog: Catalog, row: Linked) -> tuple[bool | None, str | None]:
+    """Give a link's tokens back, and return whether the provider took them, and why not."""
+    stored = connections.read(row.conn_id)
+    if stored is None or stored.grant is None:
+        return None, None
+    try:
+        done = _revoked(catalog, stored)
+    except LoginError as error:
+        return False, f"the provider has not taken its tokens back: {error.text}"
+    return done or None, None
+
+
+def _revoked(catalog: Catalog, stored: Stored) -> bool:
+    """Give tokens back; False: there is no way to.
+
+    :raises LoginError: the provider does not take them, or nobody knows how it would
+    """
+    mark = stored.mark
+    manifest = manifest_in(catalog, str(mark.get("connector")))
+    _, method = method_in(manifest, str(mark.get("method")))
+    grant = stored.grant
+    if grant is None or not isinstance(method, OAuth2 | SessionAuth):
+        return False
+    client = client_for(method, stored, manifest.name)
+    values = values_of(method, stored.account(), client)
+    if isinstance(method, SessionAuth):
+        return sessions.log_out(method, values, grant)
+    return client is not None and oauth2.revoke(method, values, client, grant)
