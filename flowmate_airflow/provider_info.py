@@ -88,11 +88,24 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "",
     },
     "network": {
-        "description": "The Docker network of connector containers.",
+        "description": (
+            "The Docker network of connector containers. Those whose connector lists the hosts that it reaches have "
+            "none of their own, and reach these."
+        ),
         "version_added": "0.1.0",
         "type": "string",
         "example": "none",
         "default": "bridge",
+    },
+    "egress_image": {
+        "description": (
+            "An image with `python3`, in which the helper runs that lets a container reach the hosts of its "
+            "connector's manifest. Empty: the image of the connector `http`."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "registry.example.com/python:3-slim",
+        "default": "",
     },
     "pull": {
         "description": "When a connector's image is pulled: `missing`, `always` or `never`.",

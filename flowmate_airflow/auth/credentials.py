@@ -118,6 +118,14 @@ def expires_at(account: Account | None) -> float | None:
     return float(end) if isinstance(end, int | float) and not isinstance(end, bool) else None
 
 
+def method_for(manifest: Manifest, account: Account, step: str) -> AuthMethod | None:
+    """Return the method that a Connection is for, None where the connector has none.
+
+    :raises ConfigFailure: none of the connector's fits the Connection
+    """
+    return manifest.auth[_method(manifest, account, step)] if manifest.auth else None
+
+
 def _method(manifest: Manifest, account: Account, step: str) -> str:
     asked = account.extra.get(METHOD_KEY)
     if asked is not None and (not isinstance(asked, str) or asked not in manifest.auth):

@@ -48,7 +48,7 @@ def say(
 
     :raises AuthoringError: it cannot be started
     """
-    job = job_for(manifest, Launch(arguments=tuple(arguments)), labels={}, runtime=runtime_name)
+    job = job_for(manifest, Launch(arguments=tuple(arguments)), labels={}, runtime=runtime_name, egress=None)
     texts: dict[str, list[str]] = {"stdout": [], "stderr": []}
     size = 0
     late = threading.Event()

@@ -10,7 +10,7 @@ from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.runtimes.base import Runtime
 from flowmate_airflow.settings import setting
 from flowmate_airflow.steps.errors import ConfigFailure
-from flowmate_airflow.steps.runtimes import RuntimeName, files_mounts, process_runtime, pull_policy
+from flowmate_airflow.steps.runtimes import RuntimeName, egress_image, files_mounts, process_runtime, pull_policy
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -47,7 +47,9 @@ class Engines:
         from flowmate_airflow.runtimes.docker import DockerRuntime
         from flowmate_airflow.runtimes.options import ContainerOptions
 
-        options = ContainerOptions(network=setting("network"), mounts=files_mounts(manifest))
+        options = ContainerOptions(
+            default_network=setting("network"), egress_image=egress_image(manifest), mounts=files_mounts(manifest)
+        )
         try:
             client = self.client()
         except ConfigFailure as failure:

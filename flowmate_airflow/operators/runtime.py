@@ -10,7 +10,7 @@ from flowmate_airflow.runtimes.docker import DockerRuntime
 from flowmate_airflow.runtimes.options import ContainerOptions
 from flowmate_airflow.settings import setting
 from flowmate_airflow.steps.errors import ConfigFailure
-from flowmate_airflow.steps.runtimes import files_mounts, pull_policy
+from flowmate_airflow.steps.runtimes import egress_image, files_mounts, pull_policy
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -24,7 +24,9 @@ def container_runtime(operator: ConnectorOperator, client: APIClient, log: loggi
     mounts = [*operator.mounts, *files_mounts(operator.manifest)]
     options = ContainerOptions(
         environment=_environment(operator),
-        network=operator.network_mode or setting("network"),
+        network=operator.network_mode,
+        default_network=setting("network"),
+        egress_image=egress_image(operator.manifest),
         mounts=mounts,
         entrypoint=operator.format_command(operator.entrypoint),
         working_dir=operator.working_dir,

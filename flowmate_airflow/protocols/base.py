@@ -6,7 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from flowmate_airflow.protocols.events import (
     CredentialsEvent,
@@ -17,6 +17,9 @@ from flowmate_airflow.protocols.events import (
     StateEvent,
 )
 from flowmate_airflow.protocols.streams import Load, SelectedStream, Stream
+
+if TYPE_CHECKING:
+    from flowmate_airflow.runtimes.egress.rules import Egress
 
 Verb: TypeAlias = Literal["run", "check", "discover", "describe", "subscribe", "unsubscribe"]
 
@@ -43,6 +46,7 @@ class Request:
     :param selected: the streams a source shall read; None: it decides itself
     :param incoming: the streams of the messages that a target will get, as far as they are known before the start
     :param load: how a target shall store
+    :param egress: the hosts that the credentials may be sent to; it is not told, but seen to. None: any
     """
 
     verb: Verb = "run"
@@ -54,6 +58,7 @@ class Request:
     selected: Sequence[SelectedStream] | None = None
     incoming: Sequence[Stream] = ()
     load: Load = field(default_factory=Load)
+    egress: Egress | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ class ProcessRuntime(Runtime):
         """See :meth:`Runtime.start`. The thread that calls it must live as long as the context."""
         self._log.warning(
             "this step runs as a plain process, without isolation: its connector can reach all that this "
-            "worker can. Use it for connectors that you trust, and the docker runtime for all others"
+            "worker can%s. Use it for connectors that you trust, and the docker runtime for all others",
+            "" if job.egress is None else ", also other hosts than its manifest lists",
         )
         if job.process is None or job.source is None:
             raise RuntimeFailure(

@@ -77,7 +77,7 @@ def ask(
     late = threading.Event()
     try:
         conversation = conversation_for(manifest, request)
-        job = job_for(manifest, conversation.launch(), labels=labels or {}, runtime=runtime_name)
+        job = job_for(manifest, conversation.launch(), labels=labels or {}, runtime=runtime_name, egress=request.egress)
         step_log = StepLog(log, job.limits.log, lambda progress: None)
         with runtime.start(job, conversation.feed(())) as running:
             on_start(running)

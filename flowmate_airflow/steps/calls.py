@@ -10,7 +10,9 @@ from flowmate_airflow.auth.credentials import Account, credentials_for, is_renew
 from flowmate_airflow.catalog.manifest import Function, Manifest
 from flowmate_airflow.protocols.base import RENEWS, Request
 from flowmate_airflow.protocols.streams import Load, SelectedStream, Stream
+from flowmate_airflow.runtimes.egress.rules import Egress
 from flowmate_airflow.steps.connector import Call, OnError
+from flowmate_airflow.steps.egress import egress_of
 from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.steps.jobs import check_config
 from flowmate_airflow.steps.projection import Projection
@@ -82,6 +84,14 @@ class StepCall:
             raise ConfigFailure(f"step `{self.run.step}`: `{self.manifest.name}` has no function `{name}`")
         return found
 
+    @property
+    def egress(self) -> Egress | None:
+        """The hosts that its component may reach, None when any.
+
+        :raises ConfigFailure: the Connection does not say them as the manifest wants
+        """
+        return egress_of(self.manifest, self.account, self.run.step)
+
     def request(
         self, selected: Sequence[SelectedStream] | None = None, incoming: Sequence[Stream] = (), verb: Any = "run"
     ) -> Request:
@@ -101,6 +111,7 @@ class StepCall:
             selected=selected,
             incoming=incoming,
             load=self.load,
+            egress=self.egress,
         )
 
     def call(self, request: Request) -> Call:

@@ -10,6 +10,7 @@ from flowmate_airflow.catalog.manifest import Function, Manifest, size_in_bytes
 from flowmate_airflow.flows.schemas import violations
 from flowmate_airflow.protocols.base import Launch
 from flowmate_airflow.runtimes.base import Job, Limits
+from flowmate_airflow.runtimes.egress.rules import Egress
 from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.steps.runtimes import RuntimeName, files_root
 
@@ -17,7 +18,9 @@ FILES_ROOT = "FLOWMATE_FILES_ROOT"
 """The environment variable that tells a connector of files where its files lie."""
 
 
-def job_for(manifest: Manifest, launch: Launch, *, labels: Mapping[str, str], runtime: RuntimeName) -> Job:
+def job_for(
+    manifest: Manifest, launch: Launch, *, labels: Mapping[str, str], runtime: RuntimeName, egress: Egress | None
+) -> Job:
     """Return the job that starts a connector.
 
     :param launch: how its protocol starts it
@@ -43,6 +46,7 @@ def job_for(manifest: Manifest, launch: Launch, *, labels: Mapping[str, str], ru
         read_only=limits.read_only,
         # Files belong to the worker's user, whose rights the container needs, and no more than these.
         user=limits.user or (f"{os.getuid()}:{os.getgid()}" if manifest.files else None),
+        egress=egress,
         environment={FILES_ROOT: files_root(runtime)} if manifest.files else {},
         keeps_stdin=launch.keeps_stdin,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from flowmate_airflow.catalog.catalog import shipped_folder
 from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.catalog.reader import read_manifest
 from flowmate_airflow.runtimes.base import Log, Runtime
 from flowmate_airflow.settings import folder_setting, setting
 from flowmate_airflow.steps.errors import ConfigFailure
@@ -60,6 +61,16 @@ def files_mounts(manifest: Manifest) -> list[Any]:
     from docker.types import Mount
 
     return [Mount(CONTAINER_FILES, str(files_folder()), "bind")] if manifest.files else []
+
+
+def egress_image(manifest: Manifest) -> str:
+    """Return the image of the helper of steps that reach listed hosts only, `[flowmate] egress_image`.
+
+    Empty where the connector lists none.
+    """
+    if not any(method.hosts for method in manifest.auth.values()):
+        return ""
+    return setting("egress_image") or read_manifest(shipped_folder() / "http" / "connector.yaml").image
 
 
 def process_runtime(log: Log) -> Runtime:

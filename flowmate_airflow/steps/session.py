@@ -203,7 +203,13 @@ class Session:
 
     def _job(self, conversation: Conversation) -> Job:
         place = self._place
-        job = job_for(self._step.manifest, conversation.launch(), labels=place.labels, runtime=place.name)
+        job = job_for(
+            self._step.manifest,
+            conversation.launch(),
+            labels=place.labels,
+            runtime=place.name,
+            egress=self._step.egress,
+        )
         return job if place.image is None else replace(job, image=place.image)
 
     def _with_memory(self, step: StepCall) -> StepCall:

@@ -71,7 +71,9 @@ class Session:
         started = time.monotonic()
         try:
             conversation = conversation_for(self.manifest, request)
-            job = job_for(self.manifest, conversation.launch(), labels={}, runtime=self.runtime_name)
+            job = job_for(
+                self.manifest, conversation.launch(), labels={}, runtime=self.runtime_name, egress=request.egress
+            )
             job = replace(job, limits=_bounded(job.limits))
             with self.runtime.start(job, conversation.feed(items)) as running:
                 self._watch(running, conversation, seen, seconds, cut)
