@@ -14,6 +14,7 @@ from flowmate_airflow.batches.batch import BatchValue, BatchWriter
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.operators.replay import tenant_of
 from flowmate_airflow.operators.step import airflow_failures, batch_writer, empty_in_replay, step_input
+from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.steps.events import answered, claimed_messages
 from flowmate_airflow.steps.waiting import Found, find_events
 from flowmate_airflow.store.claims import Owner, claim, settle
@@ -35,6 +36,8 @@ class WebhookSensor(BaseSensorOperator):
 
     Without `match` it takes what waits, the oldest first. With `match` it waits for one event for each message of its
     input, such as the call-back for each payment.
+
+    Where each tenant has an address of their own, it takes the events of one tenant: that of the run's conf, `tenant`.
 
     :param webhook: the endpoint; the sensor makes it known to the receiver
     :param starts_run: whether the DAG is scheduled on the endpoint's asset. Then the task does not wait, but is skipped
@@ -72,6 +75,7 @@ class WebhookSensor(BaseSensorOperator):
             kwargs["inlets"] = [*kwargs.get("inlets", ()), endpoint_asset(webhook)]
         super().__init__(timeout=timeout, **kwargs)
         self.webhook = webhook.name
+        self.tenants = webhook.tenants
         self.starts_run = starts_run
         self.batch = batch
         self.ordered = ordered
@@ -99,7 +103,7 @@ class WebhookSensor(BaseSensorOperator):
             empty = empty_in_replay(context, self.inputs)
             if empty is not None:
                 return empty
-            store, owner, tenant = open_store(), self._owner(context), tenant_of(context)
+            store, owner, tenant = open_store(), self._owner(context), self._tenant(context)
             if self.match is None:
                 found = self._all(store, owner, tenant, writer)
             else:
@@ -114,7 +118,7 @@ class WebhookSensor(BaseSensorOperator):
             raise AirflowSkipException("no events wait: the run has nothing to do")
         if late or datetime.now(timezone.utc) >= until:
             self._give_up(store, owner, found)
-        self._defer(found.left, max(found.last, after), until)
+        self._defer(found.left, tenant, max(found.last, after), until)
 
     def _all(self, store: Store, owner: Owner, tenant: str, writer: BatchWriter) -> Found | None:
         """Write all that waits; return what there is where that is nothing."""
@@ -158,17 +162,28 @@ class WebhookSensor(BaseSensorOperator):
                 raise AirflowFailException(f"more than {MAX_MESSAGES:,} messages wait for an event; cut them before")
         return messages
 
+    def _tenant(self, context: Any) -> str:
+        """Return whose events these are; an empty text where the endpoint knows no tenants."""
+        tenant = tenant_of(context) if self.tenants else ""
+        if self.tenants and not tenant:
+            raise ConfigFailure(
+                f"each tenant has an address of their own at {self.webhook}: the run's conf must say for whom it is, "
+                'as {"tenant": …}'
+            )
+        return tenant
+
     def _owner(self, context: Any) -> Owner:
         task_instance = context["ti"]
         index = task_instance.map_index
         task = task_instance.task_id if index < 0 else f"{task_instance.task_id}[{index}]"
         return Owner(task_instance.dag_id, task_instance.run_id, task)
 
-    def _defer(self, left: Sequence[Message], after: int, until: datetime) -> NoReturn:
+    def _defer(self, left: Sequence[Message], tenant: str, after: int, until: datetime) -> NoReturn:
         fits = self.match is not None and len(orjson.dumps(left)) <= MAX_TRIGGER_BYTES
         self.defer(
             trigger=WebhookTrigger(
                 endpoint=self.webhook,
+                tenant=tenant,
                 after=after,
                 until=until.isoformat(),
                 match=self.match if fits else None,

@@ -37,6 +37,7 @@ def message_of(delivery: Delivery, payload: bytes) -> Message:
     event, http = stored.get("event") or {}, stored.get("http") or {}
     webhook = {
         "endpoint": delivery.endpoint,
+        **({"tenant": delivery.tenant} if delivery.tenant else {}),
         "delivery": delivery.id,
         "delivery_id": delivery.delivery_id,
         "event": delivery.event,

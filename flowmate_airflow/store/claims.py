@@ -58,61 +58,12 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """What an endpoint has for the next run.
-
-    :param first_at: when the first of these was received
-    """
-
-    endpoint: str
-    tenant: str
-    first_id: int
-    last_id: int
-    count: int
-    first_at: datetime
-    last_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Settled:
     """What became of an owner's deliveries."""
 
     delivered: int = 0
     released: int = 0
     failed: int = 0
-
-
-def waiting(store: Store) -> list[Waiting]:
-    """Return which endpoints have deliveries that a run could take now. Finished ones cost nothing.
-
-    Without those that must wait for another one with the same key.
-
-    :raises StoreError: the store cannot be read
-    """
-    from sqlalchemy import func, select
-
-    table = store.tables.deliveries
-    moment = now()
-    places = (table.c.endpoint, table.c.tenant)
-    found = (func.min(table.c.id), func.max(table.c.id), func.count(table.c.id))
-    times = (func.min(table.c.received_at), func.max(table.c.received_at))
-    query = select(*places, *found, *times).where(*takeable(table, moment), in_turn(table, moment))
-    query = query.group_by(*places).order_by(*places)
-    with store.read() as connection:
-        return [Waiting(*row) for row in connection.execute(query)]
-
-
-def first_waiting(store: Store, endpoint: str, tenant: str = "") -> int | None:
-    """Return the first delivery to an endpoint that a run could take now; None when there is none.
-
-    :raises StoreError: the store cannot be read
-    """
-    from sqlalchemy import func, select
-
-    table = store.tables.deliveries
-    query = select(func.min(table.c.id)).where(table.c.endpoint == endpoint, table.c.tenant == tenant)
-    with store.read() as connection:
-        return connection.execute(query.where(*takeable(table, now()))).scalar()
 
 
 def claim(

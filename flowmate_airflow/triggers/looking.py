@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Generic, TypeAlias, TypeVar
 
-from flowmate_airflow.store.claims import Owner, Waiting, owners, waiting
+from flowmate_airflow.store.claims import Owner, owners
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.store import open_store
+from flowmate_airflow.store.waiting import Waiting, waiting
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -25,8 +26,8 @@ SELDOM = 60.0
 """Seconds in which a warning is not repeated."""
 _MAX_WARNINGS = 1000
 
-Seen: TypeAlias = Mapping[str, Waiting]
-"""What waits, by endpoint."""
+Seen: TypeAlias = Mapping[str, Mapping[str, Waiting]]
+"""What waits, by endpoint and tenant."""
 
 
 class Looking(Generic[T]):
@@ -88,7 +89,10 @@ _warned: dict[str, float] = {}
 
 
 def _waiting() -> Seen:
-    return {each.endpoint: each for each in waiting(open_store()) if not each.tenant}
+    found: dict[str, dict[str, Waiting]] = {}
+    for each in waiting(open_store()):
+        found.setdefault(each.endpoint, {})[each.tenant] = each
+    return found
 
 
 def _owners() -> Mapping[str, list[Owner]]:

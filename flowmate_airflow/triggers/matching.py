@@ -14,7 +14,9 @@ LOOK = 500
 """How many events one look goes through."""
 
 
-def find_match(endpoint: str, after: int, match: str | None, messages: Sequence[Message] | None) -> tuple[bool, int]:
+def find_match(
+    endpoint: str, tenant: str, after: int, match: str | None, messages: Sequence[Message] | None
+) -> tuple[bool, int]:
     """Return whether an event that waits belongs to one of the messages, and the last delivery that was looked at.
 
     :param after: only deliveries after that one
@@ -24,7 +26,7 @@ def find_match(endpoint: str, after: int, match: str | None, messages: Sequence[
     """
     last, is_found = after, False
     matcher = None if match is None or messages is None else Matcher(match, messages)
-    for number, event in events_after(open_store(), endpoint, after=after, limit=LOOK):
+    for number, event in events_after(open_store(), endpoint, tenant, after=after, limit=LOOK):
         last = number
         is_found = matcher is None or (event is not None and matcher.offer(event))
         if is_found:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from flowmate_airflow.store import claims, deliveries, endpoints, purges, replies, subscriptions
+from flowmate_airflow.store import deliveries, endpoints, purges, replies, subscriptions, waiting
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.opened import Opened
 from flowmate_airflow.store.payloads import spill_to
@@ -41,7 +41,7 @@ class Inbox:
 
     def first_waiting(self, endpoint: str, tenant: str) -> int | None:
         """Return the first delivery to an endpoint and tenant that a run could take now."""
-        return claims.first_waiting(self._open(), endpoint, tenant)
+        return waiting.first_waiting(self._open(), endpoint, tenant)
 
     def reject(self, endpoint: str, tenant: str, reason: str) -> None:
         """Note a request that was refused."""

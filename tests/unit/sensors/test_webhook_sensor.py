@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +17,11 @@ from airflow.sdk.serde import deserialize, serialize
 from flowmate_airflow.batches.batch import BatchWriter, StorageFailure, read_batch
 from flowmate_airflow.operators.reply import ReplyOperator, answer_caller
 from flowmate_airflow.sensors.webhook import WebhookSensor
-from flowmate_airflow.store.claims import Owner, settle, waiting
+from flowmate_airflow.store.claims import Owner, settle
 from flowmate_airflow.store.deliveries import NewDelivery, get, insert
 from flowmate_airflow.store.replies import get_replies
 from flowmate_airflow.store.store import close_stores, open_store
+from flowmate_airflow.store.waiting import waiting
 from flowmate_airflow.triggers.matching import find_match
 from flowmate_airflow.triggers.webhook import WebhookTrigger
 from flowmate_airflow.webhooks.endpoints import Endpoint
@@ -35,15 +37,15 @@ def _settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     close_stores()
 
 
-def deliver(*data: Any, endpoint: str = "orders") -> list[int]:
+def deliver(*data: Any, endpoint: str = "orders", tenant: str = "") -> list[int]:
     """Put deliveries into the store, as the receiver does."""
     new = []
     for each in data:
         event = {"specversion": "1.0", "id": "e", "type": "github.push", "source": "/webhooks/github/orders"}
         payload = {"event": {**event, "data": each}, "http": {"method": "POST", "headers": {"x-a": "b"}, "query": {}}}
         raw = json.dumps(payload).encode()
-        digest = f"{endpoint}{each}".encode()
-        new.append(NewDelivery(endpoint=endpoint, digest=digest, payload=raw, delivery_id="d", event="push"))
+        digest = f"{endpoint}{tenant}{each}".encode()
+        new.append(NewDelivery(endpoint, digest, raw, tenant, delivery_id="d", event="push"))
     return [stored.id for stored in insert(open_store(), new)]
 
 
@@ -168,9 +170,9 @@ def test_an_odd_event_keeps_no_step_from_its_own():
     deliver({"n": "odd"}, {"n": 2})
     with pytest.raises(TaskDeferred) as deferred:
         own.execute(run)
-    assert find_match("orders", 0, own.match, deferred.value.trigger.messages) == (False, 2)
+    assert find_match("orders", "", 0, own.match, deferred.value.trigger.messages) == (False, 2)
     (number,) = deliver({"n": 1})
-    assert find_match("orders", 2, own.match, deferred.value.trigger.messages) == (True, number)
+    assert find_match("orders", "", 2, own.match, deferred.value.trigger.messages) == (True, number)
     assert data_of(own.resume(run, **deferred.value.kwargs, event={"last": number})) == [{"n": 1}]
 
 
@@ -187,7 +189,7 @@ def test_an_event_whose_file_is_gone_keeps_no_step_from_its_own(tmp_path: Path):
     table = open_store().tables.deliveries
     with open_store().write() as connection:
         connection.execute(table.update().where(table.c.id == gone).values(href=str(tmp_path / "gone")))
-    assert find_match("orders", 0, own.match, [{"id": "0", "data": {"n": 1}}]) == (True, number)
+    assert find_match("orders", "", 0, own.match, [{"id": "0", "data": {"n": 1}}]) == (True, number)
     assert data_of(own.execute(run)) == [{"n": 1}]
 
 
@@ -261,3 +263,53 @@ def test_what_is_released_goes_to_the_next_run():
     delivery = get(open_store(), 1)
     assert delivery is not None
     assert (delivery.status, delivery.error) == ("failed", "it failed")
+
+
+def of_tenants(**options: Any) -> WebhookSensor:
+    return WebhookSensor(task_id="webhook", webhook=replace(ENDPOINT, tenants=True), **{"starts_run": True, **options})
+
+
+def test_a_run_takes_the_events_of_its_tenant_only():
+    deliver({"n": 0})
+    deliver({"n": 1}, {"n": 2}, tenant="acme")
+    deliver({"n": 1}, tenant="other")
+    value = of_tenants().execute(context(conf={"tenant": "acme"}))
+    assert data_of(value) == [{"n": 1}, {"n": 2}]
+    assert {message["metadata"]["webhook"]["tenant"] for message in read_batch(value)} == {"acme"}
+    with pytest.raises(AirflowSkipException):
+        of_tenants().execute(context(run="r2", conf={"tenant": "third"}))
+    assert [(each.tenant, each.count) for each in waiting(open_store())] == [("", 1), ("other", 1)]
+
+
+@pytest.mark.parametrize("conf", [None, {}, {"tenant": ""}, {"tenant": ["acme"]}, {"tenant": 1}])
+def test_a_run_of_no_tenant_takes_no_events_where_each_has_an_address(conf: Any):
+    deliver({"n": 0})
+    deliver({"n": 1}, tenant="acme")
+    for own in (of_tenants(), of_tenants(starts_run=False)):
+        with pytest.raises(AirflowFailException, match="the run's conf must say for whom it is"):
+            own.execute(context(conf=conf))
+    assert sum(each.count for each in waiting(open_store())) == 2
+
+
+def test_where_there_are_no_tenants_the_conf_of_a_run_says_nothing_about_events():
+    deliver({"n": 1})
+    assert data_of(sensor().execute(context(conf={"tenant": "acme"}))) == [{"n": 1}]
+
+
+def test_a_step_that_waits_takes_the_call_to_its_tenants_address():
+    messages = [{"id": "0", "data": {"n": 1}}]
+    run = context("paid", values={"made": {"count": 1, "errors": 0, "bytes": 1, "messages": messages}})
+    run["dag_run"] = SimpleNamespace(conf={"tenant": "acme"})
+    own = of_tenants(starts_run=False, inputs=["made"], match="event.data.n = message.data.n")
+    deliver({"n": 1}, tenant="other")
+    deliver({"n": 1})
+    with pytest.raises(TaskDeferred) as deferred:
+        own.execute(run)
+    trigger = deferred.value.trigger
+    assert isinstance(trigger, WebhookTrigger)
+    assert (trigger.endpoint, trigger.tenant) == ("orders", "acme")
+    assert find_match("orders", "acme", 0, own.match, trigger.messages)[0] is False
+    (number,) = deliver({"n": 1}, tenant="acme")
+    assert find_match("orders", "acme", 0, own.match, trigger.messages) == (True, number)
+    assert data_of(own.resume(run, **deferred.value.kwargs, event={"last": number})) == [{"n": 1}]
+    assert [each.tenant for each in waiting(open_store())] == ["", "other"]

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from flowmate_airflow.store import claims, deliveries
-from flowmate_airflow.store.claims import Owner, Settled, Waiting
+from flowmate_airflow.store.claims import Owner, Settled
 from flowmate_airflow.store.deliveries import NewDelivery, Wanted
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.sql import now
 from flowmate_airflow.store.store import Store
+from flowmate_airflow.store.waiting import Waiting, tenants_waiting, waiting
 
 ONE, TWO = Owner("orders", "run1"), Owner("orders", "run2", "wait")
 NO_DELAY = timedelta(0)
@@ -55,31 +56,31 @@ def let_wait(store: Store, *numbers: int) -> None:
 
 
 def test_what_waits_is_told_by_endpoint(store: Store) -> None:
-    assert claims.waiting(store) == []
+    assert waiting(store) == []
     moment = now()
     a, b, c = (keep(store, name, received_at=moment + timedelta(seconds=-n))[0] for n, name in enumerate("abc"))
     (d,) = keep(store, "d", tenant="acme", received_at=moment)
     keep(store, "e", endpoint="bills", received_at=moment + timedelta(hours=1))
     deliveries.reject(store, "bills", "no")
     first, last = moment - timedelta(seconds=2), moment
-    assert claims.waiting(store) == [
+    assert waiting(store) == [
         Waiting("orders", "", a, c, 3, first, last),
         Waiting("orders", "acme", d, d, 1, moment, moment),
     ]
     assert claim(store, limit=1) == [a]
     let_wait(store, b)
-    assert claims.waiting(store)[0] == Waiting("orders", "", c, c, 1, first, first)
+    assert waiting(store)[0] == Waiting("orders", "", c, c, 1, first, first)
 
 
 def test_what_must_wait_for_its_turn_is_not_told(store: Store) -> None:
     a1, a2, b1, b2, b3 = keep(store, "a1", "a2", "b1", "b2", "b3", keys=True)
     keep(store, "a9", keys=True, endpoint="other")
-    assert [(each.endpoint, each.count) for each in claims.waiting(store)] == [("orders", 5), ("other", 1)]
+    assert [(each.endpoint, each.count) for each in waiting(store)] == [("orders", 5), ("other", 1)]
     assert claim(store, ids=[a1], ordered=True) == [a1]
     let_wait(store, b2)
-    assert [(each.first_id, each.count) for each in claims.waiting(store) if each.endpoint == "orders"] == [(b1, 1)]
+    assert [(each.first_id, each.count) for each in waiting(store) if each.endpoint == "orders"] == [(b1, 1)]
     claims.settle(store, ONE, ok=True)
-    assert next((each.first_id, each.last_id) for each in claims.waiting(store)) == (a2, b1)
+    assert next((each.first_id, each.last_id) for each in waiting(store)) == (a2, b1)
     assert b3 > b2
 
 
@@ -370,7 +371,7 @@ def test_a_run_that_failed_releases_with_a_growing_delay_and_gives_up_at_last(st
     assert waits[:2] == [1, 2]
     assert statuses(store) == ["failed"]
     assert claims.owners(store) == {}
-    assert claims.waiting(store) == []
+    assert waiting(store) == []
 
 
 def test_each_delivery_counts_its_own_attempts(store: Store) -> None:
@@ -403,3 +404,28 @@ def test_owners_are_those_that_have_something(store: Store) -> None:
     assert claims.owners(store) == {"orders": [ONE, TWO]}
     claims.settle(store, ONE, ok=True)
     assert claims.owners(store) == {"orders": [TWO]}
+
+
+def test_the_tenants_for_whom_something_waits(store: Store) -> None:
+    moment = now()
+
+    def deliver(tenant: str, age: int, endpoint: str = "orders", key: str | None = None) -> int:
+        digest = hashlib.sha256(f"{endpoint} {tenant} {age}".encode()).digest()
+        received = moment - timedelta(seconds=age)
+        new = NewDelivery(endpoint, digest, b"{}", tenant, order_key=key, received_at=received)
+        return deliveries.insert(store, [new])[0].id
+
+    deliver("", 5)
+    deliver("bills", 5, "bills")
+    deliver("quiet", 20)
+    deliver("busy", 20)
+    deliver("busy", 1)
+    deliver("long", 120)
+    deliver("long", 1)
+    taken, _ = deliver("taken", 5, key="k"), deliver("taken", 4, key="k")
+    assert claims.claim(store, Owner("orders", "r"), "orders", "taken", limit=1, ordered=True) == [taken]
+    assert tenants_waiting(store, "orders") == ["busy", "long", "quiet"]  # what is left of `taken` has to wait for it
+    assert tenants_waiting(store, "orders", debounce=10) == ["long", "quiet"]
+    claims.settle(store, Owner("orders", "r"), ok=False, delay=timedelta(0))
+    assert tenants_waiting(store, "orders") == ["busy", "long", "quiet", "taken"]
+    assert tenants_waiting(store, "nothing") == []

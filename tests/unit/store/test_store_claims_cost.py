@@ -14,6 +14,7 @@ from flowmate_airflow.store.claims import Owner
 from flowmate_airflow.store.deliveries import NewDelivery
 from flowmate_airflow.store.sql import now
 from flowmate_airflow.store.store import Store, close_stores, open_store
+from flowmate_airflow.store.waiting import waiting
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_finished_ones_cost_nothing(file_store: Store) -> None:
     keep(file_store, 0, ["a", None] * 20)
 
     def ask() -> None:
-        assert claims.waiting(file_store)[0].count == 40
+        assert waiting(file_store)[0].count == 40
         assert claims.owners(file_store) == {}
 
     before = steps(file_store, ask)
@@ -76,5 +77,5 @@ def test_those_that_wait_for_their_turn_cost_no_more_than_their_number(file_stor
     for size in (1, 2, 3, 4):
         keep(file_store, size * 1000, [key.format(size=size, number=number % 200) for number in range(400)])
         claims.claim(file_store, Owner("orders", f"run{size}"), "orders", limit=100, ordered=True)
-        costs.append(steps(file_store, lambda: claims.waiting(file_store)))
+        costs.append(steps(file_store, lambda: waiting(file_store)))
     assert costs[3] < costs[0] * 6  # four times as many; each with each would be sixteen times as much

@@ -15,6 +15,7 @@ from flowmate_airflow.store.deliveries import NewDelivery, Stored, Wanted
 from flowmate_airflow.store.payloads import spill_to
 from flowmate_airflow.store.sql import now
 from flowmate_airflow.store.store import Store
+from flowmate_airflow.store.waiting import waiting
 
 OWNER = Owner("orders", "run1")
 DAY = timedelta(days=1)
@@ -86,7 +87,7 @@ def test_what_comes_again_after_its_payload_is_gone_is_a_duplicate(store: Store)
     kept = deliveries.get(store, a)
     assert kept is not None
     assert (kept.is_purged, kept.status, kept.duplicates) == (True, deliveries.DELIVERED, 1)
-    assert claims.waiting(store) == []
+    assert waiting(store) == []
 
 
 def test_rows_go_after_a_month_and_then_it_is_new(store: Store) -> None:

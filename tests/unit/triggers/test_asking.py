@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 
-from flowmate_airflow.store.claims import Waiting
-from flowmate_airflow.triggers.webhook import AGAIN, LONGEST_AGAIN, PATIENCE, Asking
+from flowmate_airflow.store.waiting import Waiting
+from flowmate_airflow.triggers.webhook import AGAIN, LONGEST_AGAIN, PATIENCE, Asking, AskingAll
 
 NOW = datetime(2026, 1, 31, tzinfo=timezone.utc)
 
@@ -36,12 +36,12 @@ def test_a_burst_asks_once():
 
 
 def test_what_comes_after_a_run_took_the_rest_asks_again():
-    asking = Asking(debounce=0)
-    assert asking.should_ask(waiting(1), NOW, 0)
-    assert not asking.should_ask(waiting(1, count=5), NOW, 1)
-    assert asking.should_ask(waiting(3, count=3), NOW, 2)  # a run took two of them
-    assert not asking.should_ask(None, NOW, 3)
-    assert asking.should_ask(waiting(3, count=1), NOW, 4)  # released: it was gone meanwhile
+    asking = AskingAll(debounce=0)
+    assert asking.should_ask({"": waiting(1)}, NOW, 0)
+    assert not asking.should_ask({"": waiting(1, count=5)}, NOW, 1)
+    assert asking.should_ask({"": waiting(3, count=3)}, NOW, 2)  # a run took two of them
+    assert not asking.should_ask({}, NOW, 3)
+    assert asking.should_ask({"": waiting(3, count=1)}, NOW, 4)  # released: it was gone meanwhile
 
 
 def test_what_nobody_takes_is_asked_for_again_ever_more_rarely():
@@ -64,3 +64,16 @@ def test_a_flow_that_waits_for_quiet_does_not_wait_for_ever():
     asking = Asking(debounce=5)
     assert not asking.should_ask(waiting(age=49, quiet=0), NOW, 0)
     assert asking.should_ask(waiting(age=50, quiet=0), NOW, 1)
+
+
+def test_what_one_tenant_leaves_waiting_delays_no_other():
+    asking = AskingAll(debounce=0)
+    left = {"left": waiting(1)}
+    assert asking.should_ask(left, NOW, 0)
+    assert not asking.should_ask(left, NOW, 1)
+    assert asking.should_ask(left | {"new": waiting(7)}, NOW, 2)
+    assert not asking.should_ask(left | {"new": waiting(7)}, NOW, 3)
+    assert asking.should_ask(left | {"new": waiting(7), "newer": waiting(8)}, NOW, 4)
+    assert not asking.should_ask(left, NOW, 5)
+    assert asking.should_ask(left | {"new": waiting(7)}, NOW, 6)  # released
+    assert len(asking._asking) == 2

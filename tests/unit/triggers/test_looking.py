@@ -7,12 +7,15 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from flowmate_airflow.store.claims import Waiting
+from flowmate_airflow.store.deliveries import NewDelivery, insert
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.sql import now
+from flowmate_airflow.store.store import close_stores, open_store
+from flowmate_airflow.store.waiting import Waiting
 from flowmate_airflow.triggers import looking, webhook
 from flowmate_airflow.triggers.looking import Looking
 from flowmate_airflow.triggers.webhook import WebhookEventTrigger
@@ -147,4 +150,56 @@ def test_a_flow_starts_although_nobody_says_what_became_of_its_runs(monkeypatch:
 
 def _waiting(number: int) -> Callable[[], looking.Seen]:
     moment = now() - timedelta(minutes=1)
-    return lambda: {"orders": Waiting("orders", "", number, number, 1, moment, moment)}
+    return lambda: {"orders": {"": Waiting("orders", "", number, number, 1, moment, moment)}}
+
+
+@pytest.mark.parametrize(("tenants", "expected"), [(False, 1), (True, 2)])
+def test_only_what_comes_to_the_addresses_of_tenants_starts_runs_where_each_has_one(
+    tenants: bool, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {"orders": {tenant: each for tenant in ("", "a", "b") for each in [_waiting(1)()["orders"][""]]}}
+    monkeypatch.setattr(webhook, "waiting_events", Looking(lambda: seen, 60, {}))
+    monkeypatch.setattr("flowmate_airflow.triggers.settling.taken_events", Looking(lambda: {}, 60, {}))
+    trigger = WebhookEventTrigger(endpoint="orders", tenants=tenants)
+
+    async def act() -> object:
+        async for event in WebhookEventTrigger(**trigger.serialize()[1]).run():
+            return event.payload
+        return None
+
+    assert asyncio.run(asyncio.wait_for(act(), 30)) == {"endpoint": "orders", "waiting": expected}
+
+
+def test_an_event_of_another_tenant_wakes_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[tuple[object, ...]] = []
+
+    def find_match(*which: object) -> tuple[bool, int]:
+        looks.append(which)
+        return True, 9
+
+    waiting = _waiting(7)()["orders"][""]
+    answers = [{"orders": {"other": waiting, "": waiting}}] * 3 + [{"orders": {"mine": waiting}}]
+    monkeypatch.setattr(webhook, "find_match", find_match)
+    monkeypatch.setattr(webhook, "POLL", 0)
+    monkeypatch.setattr(webhook, "waiting_events", Looking(lambda: answers.pop(0), 0, {}))
+    until = "2999-01-01T00:00:00+00:00"
+    trigger = webhook.WebhookTrigger(endpoint="orders", after=0, until=until, tenant="mine")
+
+    async def act() -> object:
+        async for event in webhook.WebhookTrigger(**trigger.serialize()[1]).run():
+            return event.payload
+        return None
+
+    assert asyncio.run(asyncio.wait_for(act(), 30)) == {"last": 9}
+    assert looks == [("orders", "mine", 0, None, None)]
+    assert not answers
+
+
+def test_what_waits_is_seen_by_endpoint_and_tenant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__FLOWMATE__STORE_URL", f"sqlite:///{tmp_path}/store.db")
+    places = [("orders", "a"), ("orders", "b"), ("bills", "")]
+    insert(open_store(), [NewDelivery(name, f"{name}{tenant}".encode(), b"{}", tenant) for name, tenant in places])
+    seen = looking._waiting()
+    close_stores()
+    assert {(name, tenant) for name, each in seen.items() for tenant in each} == set(places)
+    assert seen["orders"]["b"].count == 1

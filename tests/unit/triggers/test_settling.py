@@ -102,3 +102,24 @@ def test_a_run_of_which_nobody_can_tell_holds_up_no_other(monkeypatch: pytest.Mo
     asyncio.run(settle_runs("orders", 3))
     found = [get(open_store(), stored.id) for stored in numbers]
     assert [each.status for each in found if each is not None] == ["claimed", "delivered"]
+
+
+def test_the_run_of_one_tenant_that_failed_leaves_the_events_of_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = {"acme": DagRunState.FAILED, "other": DagRunState.SUCCESS, "third": DagRunState.RUNNING}
+
+    class Runs(Supervisor):
+        async def asend(self, message: Any) -> Any:
+            assert message.dag_id == "orders"  # the flow's runs took them, not those of the DAG that starts these
+            return DagRunStateResult(state=states[message.run_id])
+
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", Runs(None), raising=False)
+    found = {}
+    for tenant in states:
+        new = NewDelivery("orders", tenant.encode(), b"{}", tenant)
+        found[tenant] = insert(open_store(), [new])[0].id
+        assert claim(open_store(), Owner("orders", tenant, "webhook"), "orders", tenant, limit=9) == [found[tenant]]
+    asyncio.run(settle_runs("orders", 3))
+    kept = {tenant: get(open_store(), number) for tenant, number in found.items()}
+    assert {tenant: each.status for tenant, each in kept.items() if each is not None} == {
+        **{"acme": "received", "other": "delivered", "third": "claimed"},
+    }
