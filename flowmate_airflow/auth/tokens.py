@@ -44,9 +44,8 @@ def login_of(method: OAuth2, answer: Answer, value: Any, before: Grant | None = 
     :raises LoginError: it has no access token
     """
     tokens = value if method.token_path is None else at(value, method.token_path)
-    names = {
-        name: name for name in ("access_token", "refresh_token", "expires_in", "expires_at", "scope", "token_type")
-    }
+    names: dict[str, str] = {name: name for name in _NAMES}
+    names.update((name, path) for name, path in method.token_names.items())
     found = {name: at(tokens, path) for name, path in names.items()}
     access = token_text(found["access_token"], answer.host, "access token")
     refresh = found["refresh_token"] or (before.refresh_token if before is not None else None)

@@ -219,7 +219,7 @@ class Nasty:
 
         self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, name="nasty-provider", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), name="nasty-provider", daemon=True).start()
         return self
 
     def __exit__(self, *exception: object) -> None:

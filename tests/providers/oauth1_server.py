@@ -67,7 +67,7 @@ class OAuth1Server:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, name="oauth1-provider", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), name="oauth1-provider", daemon=True).start()
         return self
 
     def __exit__(self, *exception: object) -> None:
