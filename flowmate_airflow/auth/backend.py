@@ -46,18 +46,29 @@ class FlowMateBackend(BaseSecretsBackend):
         :raises AirflowSecretsBackendAccessDenied: it cannot be known whether it is one of ours; with any other
             exception Airflow would go on and hand out what is stored
         """
+        from flowmate_airflow.auth.connections import Stored
+        from flowmate_airflow.auth.names import PREFIX
+        from flowmate_airflow.auth.refusals import split_name
         from flowmate_airflow.auth.serving import is_ours, view_of_found
+        from flowmate_airflow.auth.views import Problem, problem_view
 
         team = None if team_name is _NOT_ASKED else team_name
         if not _is_before_database(team_name):
             return self._of_wrapped(conn_id, team)
-        found = self._found(conn_id, team)
+        conn_id, refused = split_name(conn_id)
+        try:
+            found = self._found(conn_id, team)
+        except PermissionError:
+            if not conn_id.startswith(PREFIX):
+                raise
+            # Ours by its name: a task that is told why asks again, one that gets an error takes it for missing.
+            return self._connection(problem_view(Stored(conn_id), Problem("cooling", "it cannot be read just now")))
         if found is None:
             return None
         if not is_ours(found.stored):
             # Airflow has its own way to the environment, and its order.
-            return None if found.place == "environment" else found.connection
-        return self._connection(view_of_found(found))
+            return None if found.place == "environment" or refused else found.connection
+        return self._connection(view_of_found(found, refused=refused))
 
     def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:
         """Return nothing: a Connection as it is stored would be more than a task may have."""
@@ -82,6 +93,10 @@ class FlowMateBackend(BaseSecretsBackend):
         return None if connection is None or is_ours(stored_of(connection)) else connection
 
     def _found(self, conn_id: str, team: str | None) -> Any:
+        """Return where a Connection comes from; None where there is none.
+
+        :raises AirflowSecretsBackendAccessDenied: it cannot be known
+        """
         from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
 
         from flowmate_airflow.auth.origins import find

@@ -23,10 +23,11 @@ from flowmate_airflow.auth.connections import Stored, change, read
 from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.methods import method_of
+from flowmate_airflow.auth.refusals import is_refused
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.values import client_of, values_of
 from flowmate_airflow.auth.views import Problem
-from flowmate_airflow.catalog.auth import AuthMethod, OAuth2, SessionAuth
+from flowmate_airflow.catalog.auth import RENEWED, OAuth2, SessionAuth
 from flowmate_airflow.store import renewals
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.sql import now
@@ -61,16 +62,17 @@ class _Again(Exception):
     """What is stored has changed meanwhile."""
 
 
-def renew_stored(conn_id: str) -> Fresh | None:
+def renew_stored(conn_id: str, refused: str | None = None) -> Fresh | None:
     """Renew a Connection of Airflow's database, or wait until another process has done it.
 
+    :param refused: digest of a token that is renewed before its time, because the other system has refused it
     :return: it, as it is then; None when there is none any more
     :raises StoreError: the store or Airflow's database cannot be used
     """
     store = open_store()
     end = time.monotonic() + PATIENCE_SECONDS
     stored = read(conn_id)
-    while stored is not None and is_due(conn_id, stored.grant):
+    while stored is not None and (is_due(conn_id, stored.grant) or is_refused(stored.grant, refused)):
         try:
             found = _try(store, stored)
         except LoginError as error:  # nothing was spent, and there is nothing to wait for
@@ -95,7 +97,7 @@ class _Attempt:
     store: Store
     owner: str
     stored: Stored = field(repr=False)
-    method: AuthMethod
+    method: OAuth2 | SessionAuth
     application: Account | None = field(repr=False)
     spending: bytes = field(repr=False)
     turn: renewals.Turn = field(repr=False)
@@ -107,6 +109,8 @@ def _try(store: Store, stored: Stored) -> Fresh | None:
     :raises LoginError: there is no such method, or no application
     """
     method = method_of(stored)
+    if not isinstance(method, RENEWED):
+        return Fresh(stored)
     application = None
     if isinstance(method, OAuth2):
         application = origins.application(str(stored.mark.get("connector")))
@@ -184,8 +188,6 @@ def _asked(attempt: _Attempt) -> Login:
     method, account, grant = attempt.method, attempt.stored.account(), attempt.stored.grant
     if isinstance(method, SessionAuth):
         return sessions.log_in(method, values_of(method, account, None))
-    if not isinstance(method, OAuth2):
-        raise LoginError("its credentials are not of the kind that can be renewed")
     client = client_of(method, account, attempt.application)
     values = values_of(method, account, client)
     if grant is not None:

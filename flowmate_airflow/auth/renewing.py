@@ -16,6 +16,7 @@ from concurrent.futures import TimeoutError as WaitedLongEnough
 
 from flowmate_airflow.auth.ages import is_due, is_valid, lasts
 from flowmate_airflow.auth.connections import Stored
+from flowmate_airflow.auth.refusals import is_refused
 from flowmate_airflow.auth.renewal import Fresh, renew_stored
 from flowmate_airflow.auth.views import Problem
 
@@ -33,45 +34,47 @@ MAX_RENEWING = 16
 class Renewer:
     """Renews the Connections of one process.
 
-    :param renew: renews one, by its conn_id, and returns it; None: it is not there any more
+    :param renew: renews one, by its conn_id and the digest of a token that was refused; None: it is not there any more
     """
 
-    def __init__(self, renew: Callable[[str], Fresh | None]) -> None:
+    def __init__(self, renew: Callable[[str, str | None], Fresh | None]) -> None:
         self._renew = renew
         self._lock = threading.Lock()
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._running: dict[str, Future[Fresh | None]] = {}
         self._threads: ThreadPoolExecutor | None = None
 
-    def fresh(self, stored: Stored, wait: float = WAIT_SECONDS) -> Fresh:
+    def fresh(self, stored: Stored, wait: float = WAIT_SECONDS, refused: str | None = None) -> Fresh:
         """Return a Connection of Airflow's database with fresh credentials, or what stands against them.
 
         One whose credentials are good for a while is returned at once, also when they are renewed meanwhile.
 
         :param wait: seconds that this may take
+        :param refused: digest of a token that the other system has refused
         """
-        if not is_due(stored.conn_id, stored.grant):
+        must = is_refused(stored.grant, refused)
+        if not must and not is_due(stored.conn_id, stored.grant):
             return Fresh(stored)
-        running = self._begin(stored.conn_id)
-        if lasts(stored.grant):
+        running = self._begin(stored.conn_id, refused if must else None)
+        if not must and lasts(stored.grant):
             return Fresh(stored)
         found = self._result(running, stored, wait)
-        if found.problem is not None and is_valid(found.stored.grant):
+        if not must and found.problem is not None and is_valid(found.stored.grant):
             return Fresh(found.stored)  # it is not over yet, and nothing better is to be had
         return found
 
-    def _begin(self, conn_id: str) -> Future[Fresh | None]:
+    def _begin(self, conn_id: str, refused: str | None) -> Future[Fresh | None]:
         with self._lock:
             running = self._running.get(conn_id)
             if running is None:
                 if self._threads is None:
                     self._threads = ThreadPoolExecutor(MAX_RENEWING, thread_name_prefix="flowmate-renewal")
-                running = self._running[conn_id] = self._threads.submit(self._run, conn_id)
+                running = self._running[conn_id] = self._threads.submit(self._run, conn_id, refused)
         return running
 
-    def _run(self, conn_id: str) -> Fresh | None:
+    def _run(self, conn_id: str, refused: str | None) -> Fresh | None:
         try:
-            return self._renew(conn_id)
+            return self._renew(conn_id, refused)
         finally:
             with self._lock:
                 self._running.pop(conn_id, None)
@@ -91,9 +94,9 @@ class Renewer:
         return found or Fresh(stored, Problem("failed", f"the Connection `{stored.conn_id}` was removed"))
 
 
-def fresh(stored: Stored, wait: float = WAIT_SECONDS) -> Fresh:
+def fresh(stored: Stored, wait: float = WAIT_SECONDS, refused: str | None = None) -> Fresh:
     """Return a Connection with fresh credentials: see :meth:`Renewer.fresh`."""
-    return _renewer.fresh(stored, wait)
+    return _renewer.fresh(stored, wait, refused)
 
 
 def _pending(conn_id: str) -> Problem:

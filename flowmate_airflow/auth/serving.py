@@ -35,10 +35,11 @@ def view(conn_id: str, wait: float = WAIT_SECONDS) -> Stored | None:
     return None if found is None else view_of_found(found, wait)
 
 
-def view_of_found(found: Found, wait: float = WAIT_SECONDS) -> Stored:
+def view_of_found(found: Found, wait: float = WAIT_SECONDS, refused: str | None = None) -> Stored:
     """Return what a task gets of one of our Connections; whatever is wrong is told in it.
 
     :param wait: seconds that a renewal may take
+    :param refused: digest of a token that the other system has refused
     """
     stored = found.stored
     if not is_ours(stored):
@@ -47,7 +48,7 @@ def view_of_found(found: Found, wait: float = WAIT_SECONDS) -> Stored:
         text = f"the Connection `{stored.conn_id}` is that of an application, whose secret no task may have"
         return problem_view(stored, Problem("failed", text))
     try:
-        return _view(found, wait)
+        return _view(found, wait, refused)
     except LoginError as error:
         return problem_view(stored, Problem("failed", error.text))
     except Exception as error:
@@ -57,20 +58,20 @@ def view_of_found(found: Found, wait: float = WAIT_SECONDS) -> Stored:
         return problem_view(stored, Problem("cooling", text))
 
 
-def _view(found: Found, wait: float) -> Stored:
+def _view(found: Found, wait: float, refused: str | None) -> Stored:
     stored, problem = found.stored, None
     method = method_of(stored)
     if isinstance(method, RENEWED):
-        stored, problem = _renewed(found, wait)
+        stored, problem = _renewed(found, wait, refused)
     if problem is None and isinstance(method, OAuth1) and method.legs == 3 and stored.grant is None:
         problem = Problem("needs_reauth", "nobody has consented yet")
     return view_of(stored, method, _client(stored, method)) if problem is None else problem_view(stored, problem)
 
 
-def _renewed(found: Found, wait: float) -> tuple[Stored, Problem | None]:
+def _renewed(found: Found, wait: float, refused: str | None) -> tuple[Stored, Problem | None]:
     stored = found.stored
     if found.place == "database":
-        result = fresh(stored, wait)
+        result = fresh(stored, wait, refused)
         return result.stored, result.problem
     if is_due(stored.conn_id, stored.grant) and not is_valid(stored.grant):
         where = "the environment" if found.place == "environment" else "another secrets backend"
