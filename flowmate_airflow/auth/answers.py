@@ -144,11 +144,12 @@ def _text(value: Any) -> str | None:
 
 
 def _kind(status: int, error: Any, lost: Kind) -> Kind:
-    if error in _LOST:
+    word = error if isinstance(error, str) else ""
+    if word in _LOST:
         return lost
-    if error in _TRANSIENT:
+    if word in _TRANSIENT:
         return "transient"
-    if error in _CONFIG or status in (404, 405, 410, 415):
+    if word in _CONFIG or status in (404, 405, 410, 415):
         return "config"
     return "refused"
 

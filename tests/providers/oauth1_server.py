@@ -128,11 +128,12 @@ class OAuth1Server:
         found = self.store.requested.get(token)
         if found is None:
             return 400, {}, b"unknown request token"
+        start = f"{found['callback']}{'&' if '?' in found['callback'] else '?'}"
         if self.denies:
-            return 302, {"Location": f"{found['callback']}?{urlencode({'denied': token})}"}, b""
+            return 302, {"Location": f"{start}{urlencode({'denied': token})}"}, b""
         found["verifier"] = secrets.token_urlsafe(24)
         back = urlencode({"oauth_token": token, "oauth_verifier": found["verifier"]})
-        return 302, {"Location": f"{found['callback']}?{back}"}, b""
+        return 302, {"Location": f"{start}{back}"}, b""
 
 
 class _Store(RequestValidator):  # type: ignore[misc]
