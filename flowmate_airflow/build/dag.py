@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,12 +12,14 @@ from airflow.task.trigger_rule import TriggerRule
 from flowmate_airflow.build.graph import FlowGraph, Node
 from flowmate_airflow.build.webhooks import add_reply, add_sensor, schedule_of, wait_task
 from flowmate_airflow.flows.models import MapStep, UseStep, WaitStep
+from flowmate_airflow.flows.tenantmodels import GATE, TenantOptions
 from flowmate_airflow.operators.connector import ConnectorOperator
 from flowmate_airflow.operators.map import MapOperator
 from flowmate_airflow.operators.pair import PairOperator
 from flowmate_airflow.operators.replay import SPLIT
 from flowmate_airflow.operators.split import SplitOperator
 from flowmate_airflow.operators.state import LETTERS, SUFFIX, CommitStateOperator
+from flowmate_airflow.operators.tenants import TenantOperator
 from flowmate_airflow.protocols.streams import Load
 
 FIRST_DAY = date(2024, 1, 1)
@@ -59,26 +61,57 @@ class FlowDAG(DAG):
 
 def build_dag(graph: FlowGraph) -> DAG:
     """Return the DAG of a flow."""
-    flow = graph.flow
-    zone = ZoneInfo(flow.timezone)
-    dag = FlowDAG(
+    flow, tenancy = graph.flow, graph.flow.tenancy
+    dag = flow_dag(
+        graph,
         dag_id=graph.flow_id,
         dag_display_name=flow.title or graph.flow_id,
+        # The runs of tenants are started by a DAG of their own.
+        schedule=schedule_of(graph) if tenancy is None else None,
+        catchup=flow.catchup and tenancy is None,
+        max_active_runs=flow.max_active_runs if tenancy is None else tenancy.at_once,
+        dagrun_timeout=flow.timeout,
+    )
+    _add_tasks(graph, dag)
+    if tenancy is not None:
+        _add_gate(graph, tenancy, dag)
+    return dag
+
+
+def flow_dag(graph: FlowGraph, **options: Any) -> FlowDAG:
+    """Return a DAG without tasks that is of a flow's file.
+
+    :param options: of the DAG, beside those that all of a flow's have
+    """
+    flow, zone = graph.flow, ZoneInfo(graph.flow.timezone)
+    dag = FlowDAG(
         description=flow.description,
-        schedule=schedule_of(graph),
         start_date=_midnight(flow.start_date or FIRST_DAY, zone),
         end_date=_midnight(flow.end_date, zone) if flow.end_date else None,
-        catchup=flow.catchup,
-        max_active_runs=flow.max_active_runs,
-        dagrun_timeout=flow.timeout,
         default_args={"owner": flow.owner},
         tags=set(flow.tags),
         params=_params(graph),
         doc_md=_documentation(graph),
+        **options,
     )
     dag.__dict__["flow_file"] = str(graph.loaded.path)
-    _add_tasks(graph, dag)
     return dag
+
+
+def _add_gate(graph: FlowGraph, tenancy: TenantOptions, dag: DAG) -> None:
+    """Let a task come first that looks whose run it is, and whether it is that tenant's turn."""
+    firsts = [task for task in dag.tasks if not task.upstream_task_ids]
+    gate = TenantOperator(
+        task_id=GATE,
+        dag=dag,
+        connectors=graph.linked(),
+        who=tenancy.who if isinstance(tenancy.who, list) else None,
+        active=tenancy.active,
+        retries=3,
+        retry_delay=timedelta(seconds=10),
+    )
+    for task in firsts:
+        gate.set_downstream(task)
 
 
 def _add_tasks(graph: FlowGraph, dag: DAG) -> None:
@@ -209,6 +242,7 @@ def _connector(step: UseStep, node: Node) -> dict[str, Any]:
         "manifest": node.connector,
         "config": step.with_,
         "connection": step.connection,
+        "linked": node.is_linked,
         "on_error": step.on_error,
         "select": step.select,
         "sync": step.sync.mode,

@@ -16,6 +16,7 @@ from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.load import LoadedFlow
 from flowmate_airflow.flows.models import Flow, MapStep, StepOptions, UseStep, WaitStep
+from flowmate_airflow.flows.tenantchecks import is_linked
 from flowmate_airflow.flows.webhookmodels import WEBHOOK
 from flowmate_airflow.webhooks.endpoints import Endpoint
 
@@ -41,6 +42,7 @@ class Node:
     :param text: the step's own YAML
     :param hands_on: whether another step gets its messages
     :param endpoint: where a `wait` step is called
+    :param is_linked: whether a `use` step has its Connection from the run's tenant
     """
 
     step: UseStep | MapStep | WaitStep
@@ -50,6 +52,7 @@ class Node:
     text: str
     hands_on: bool = False
     endpoint: Endpoint | None = None
+    is_linked: bool = False
 
     @property
     def id(self) -> str:
@@ -95,6 +98,10 @@ class FlowGraph:
             and node.connector is not None
             and node.connector.keeps_state(node.step.function)
         ]
+
+    def linked(self) -> list[str]:
+        """Return the connectors that a tenant must have linked, in order."""
+        return sorted({node.connector.name for node in self.nodes if node.is_linked and node.connector is not None})
 
     def with_letters(self) -> list[Node]:
         """Return the steps that keep dead letters and hand messages on: what others make of a replay counts too."""
@@ -153,6 +160,7 @@ def build_graph(loaded: LoadedFlow, catalog: Catalog) -> FlowGraph:
                 text=texts[index],
                 hands_on=step.id in needed,
                 endpoint=wait_endpoint(loaded.flow_id, step) if isinstance(step, WaitStep) else None,
+                is_linked=is_linked(flow, step, manifest),
             )
         )
     return FlowGraph(loaded.flow_id, loaded, tuple(nodes), flow_endpoint(loaded, catalog))

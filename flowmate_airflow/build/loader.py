@@ -16,6 +16,7 @@ from flowmate_airflow.catalog.catalog import Catalog, configured_catalog
 from flowmate_airflow.flows.errors import FlowFileError, Problem
 from flowmate_airflow.flows.folder import find_yaml_files
 from flowmate_airflow.flows.load import LoadedFlow, load_flow, read_bounded
+from flowmate_airflow.flows.tenantmodels import DISPATCHER
 from flowmate_airflow.settings import ignore_syntax
 
 if TYPE_CHECKING:
@@ -104,9 +105,12 @@ def _load_all(folder: Path, files: list[Path], catalog: Catalog) -> dict[str, DA
     from flowmate_airflow.build.broken import BrokenFlow
     from flowmate_airflow.build.dag import build_dag
     from flowmate_airflow.build.subscribing import subscriber_of
+    from flowmate_airflow.build.tenants import dispatcher_dag
 
     flows, errors = check_files(files, catalog, folder)
-    dags: dict[str, DAG] = {loaded.flow_id: build_dag(build_graph(loaded, catalog)) for loaded in flows}
+    graphs = [build_graph(loaded, catalog) for loaded in flows]
+    dags: dict[str, DAG] = {graph.flow_id: build_dag(graph) for graph in graphs}
+    dags |= {dag.dag_id: dag for dag in map(dispatcher_dag, graphs) if dag is not None}
     for name, error in sorted(errors.items()):
         key = f"broken.{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         dags[key] = BrokenFlow(key, name, error)
@@ -115,21 +119,25 @@ def _load_all(folder: Path, files: list[Path], catalog: Catalog) -> dict[str, DA
 
 
 def _load_one(dag_id: str, files: list[Path], catalog: Catalog) -> dict[str, DAG]:
-    """Return the one flow of that id: the file of that name is tried first, then those that mention the id at all."""
+    """Return the one DAG of that id: the file of that name is tried first, then those that mention the id at all."""
     from flowmate_airflow.build.dag import build_dag
+    from flowmate_airflow.build.tenants import dispatcher_dag
 
-    named = [path for path in files if path.stem == dag_id]
-    mention = dag_id.encode()
-    for tried in (named, (path for path in files if path.stem != dag_id and _mentions(path, mention)), files):
+    flow_id = dag_id.removesuffix(DISPATCHER)
+    build = build_dag if flow_id == dag_id else dispatcher_dag
+    named = [path for path in files if path.stem == flow_id]
+    mention = flow_id.encode()
+    for tried in (named, (path for path in files if path.stem != flow_id and _mentions(path, mention)), files):
         for path in tried:
             try:
                 loaded = load_flow(path, catalog)
             except (FlowFileError, OSError) as error:
                 log.debug("not the flow %s, or broken: %s: %s", dag_id, path, error)
                 continue
-            if loaded is not None and loaded.flow_id == dag_id:
-                return {dag_id: build_dag(build_graph(loaded, catalog))}
-    log.error("there is no flow `%s` below the dags folder; it was removed, renamed or broken", dag_id)
+            if loaded is not None and loaded.flow_id == flow_id:
+                dag = build(build_graph(loaded, catalog))
+                return {} if dag is None else {dag_id: dag}
+    log.error("there is no flow `%s` below the dags folder; it was removed, renamed or broken", flow_id)
     return {}
 
 

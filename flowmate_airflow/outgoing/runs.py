@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from flowmate_airflow.flows.tenantmodels import DISPATCHER
 from flowmate_airflow.outgoing.news import RUN_FAILED, RUN_STARTED, RUN_SUCCEEDED, News, message_id, timestamp
 from flowmate_airflow.store.sql import now
 
@@ -153,6 +154,8 @@ def run_of(event: str, dag_run: Any, reason: str) -> Run | None:
     """
     # A flow's DAG is shown as its YAML, and so are its runs' copies of it.
     if not str(getattr(getattr(dag_run, "dag", None), "fileloc", "")).endswith(FLOW_FILES):
+        return None
+    if dag_run.dag_id.endswith(DISPATCHER):  # it only starts the flow's runs
         return None
     conf = dag_run.conf if isinstance(dag_run.conf, Mapping) else {}
     tenant = conf.get("tenant")

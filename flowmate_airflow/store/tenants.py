@@ -220,6 +220,17 @@ def give_turn(store: Store, tenant: str, flow: str, run_id: str) -> bool:
         return connection.execute(mine).rowcount > 0
 
 
+def turns_of(store: Store, flow: str) -> dict[str, str]:
+    """Return the runs whose turn it is in a flow, by tenant; they may be over.
+
+    :raises StoreError: the store cannot be read
+    """
+    table = store.tables.tenant_turns
+    query = table.select().with_only_columns(table.c.tenant, table.c.run_id).where(table.c.flow == flow)
+    with store.read() as connection:
+        return {row.tenant: row.run_id for row in connection.execute(query)}
+
+
 def _holder(connection: Connection, store: Store, tenant: str, flow: str) -> str | None:
     table = store.tables.tenant_turns
     query = table.select().with_only_columns(table.c.run_id).where(*_turn_at(store, tenant, flow))
