@@ -22,6 +22,7 @@ MAX_TEXT = 64 * 1024
 MAX_FIELDS = 100
 _SECRET = re.compile(r"secret|token|passw|passphrase|private|credential|(^|_)key$", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_ADDRESS = re.compile(r"(https?://)?(\[[0-9A-Fa-f:.]+\]|[^\s/@\\?#:]+)(:[0-9]{1,5})?([/?][^\s\\]*)?")
 _IN_COLUMN = ("host", "schema", "url")
 """Parts that Airflow keeps in columns of limited length."""
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0", "")
@@ -250,7 +251,7 @@ def _unfit_for_part(each: FormField, value: Any) -> str | None:
         return f"{name} must be a text, not {shown(value)}"
     if part in _IN_COLUMN and len(str(value)) > MAX_HOST:
         return f"{name} is too long: it has {len(str(value)):,} characters, and {MAX_HOST} are possible"
-    if part in ("host", "url") and not re.fullmatch(r"(https?://)?[^\s/@\\][^\s@\\]*", str(value)):
+    if part in ("host", "url") and not _ADDRESS.fullmatch(str(value)):
         return f"{name} is no address; write it as https://shop.example.com"
     return None
 

@@ -294,13 +294,18 @@ def _checked_map(field_map: Mapping[str, Any]) -> dict[str, Any]:
 def _logged_in(method: AuthMethod, stored: Stored, client: Client | None) -> Login | None:
     """Return what a login brings that needs no person; None where the credentials are what was filled in.
 
-    :raises LoginError: it brings nothing
+    :raises LinkError: it brings nothing
     """
     values = values_of(method, stored.account(), client)
-    if isinstance(method, SessionAuth):
-        return sessions.log_in(method, values)
-    if isinstance(method, OAuth2) and client is not None:
-        return oauth2.first_grant(method, values, client)
+    try:
+        if isinstance(method, SessionAuth):
+            return sessions.log_in(method, values)
+        if isinstance(method, OAuth2) and client is not None:
+            return oauth2.first_grant(method, values, client)
+    except LoginError as error:
+        # That a new login is needed is nothing to say to whoever makes one.
+        kind = "refused" if error.kind == "needs_reauth" else error.kind
+        raise LinkError(error.text, kind, error.retry_after) from None
     return None
 
 

@@ -105,6 +105,8 @@ def _verified(subject: Subject) -> Probe:
 
 
 def _checked(subject: Subject) -> Probe:
+    from flowmate_airflow.steps.asking import failure_of
+
     try:
         answer = _ask(subject, "check", SECONDS)
     except NoRuntime as error:
@@ -113,16 +115,28 @@ def _checked(subject: Subject) -> Probe:
     except StepError as error:
         return Probe(str(error), may_pass=isinstance(error, TransientFailure))
     changed = dict(answer.changed)
-    if answer.check is None:
-        from flowmate_airflow.steps.asking import failure_of
+    hidden = subject.hidden() | set(texts_in(changed))
+    if answer.check is not None and answer.check.ok:
+        return Probe(is_certain=_NO_CHECK not in answer.last_line, changed=changed)
+    said = answer.check.text if answer.check is not None else _refusal(answer)
+    if said is not None:
+        text = f"{subject.manifest.name} says that they do not work" + (f": {_without(said, hidden)}" if said else "")
+        return Probe(text, changed=changed)
+    failure = failure_of(subject.manifest, answer, "could not be checked", "no answer")
+    return Probe(_without(str(failure), hidden), may_pass=isinstance(failure, TransientFailure), changed=changed)
 
-        failure = failure_of(subject.manifest, answer, "could not be checked", "no answer")
-        text = _without(str(failure), subject.hidden() | set(texts_in(changed)))
-        return Probe(text, may_pass=isinstance(failure, TransientFailure), changed=changed)
-    if answer.check.ok:
-        return Probe(is_certain="no check of its own" not in answer.last_line, changed=changed)
-    told = _without(answer.check.text, subject.hidden() | set(texts_in(changed)))
-    return Probe(f"{subject.manifest.name} says that it does not work" + (f": {told}" if told else ""), changed=changed)
+
+_NO_CHECK = "no check of its own"
+"""What connectors of the SDK say that have none."""
+
+
+def _refusal(answer: Answer) -> str | None:
+    """Return what a connector says instead of an answer where the configuration is wrong, and so the credentials."""
+    from flowmate_airflow.steps.steplog import clean_failure
+
+    if answer.error is None or answer.error.failure_type != "config":
+        return None
+    return clean_failure(answer.error.text)
 
 
 def streams_of(subject: Subject, on_changed: Callable[[Mapping[str, Any]], None]) -> Sequence[Stream]:
