@@ -28,7 +28,9 @@ def egress_of(manifest: Manifest, account: Account | None, step: str) -> Egress 
     method = method_for(manifest, account, step) if account is not None else None
     if account is None or method is None or not method.hosts:
         return None
-    values = values_of(method, account, None)
+    secret = {name for name, part in {**method.parts, **method.login_parts}.items() if part == "password"}
+    # A secret in a host's name would be told to all who look names up.
+    values = {name: value for name, value in values_of(method, account, None).items() if name not in secret}
     found: dict[Host, None] = {}
     for pattern in method.hosts:
         try:
