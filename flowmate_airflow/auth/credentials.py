@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -83,12 +84,12 @@ def missing_connection(conn_id: str, step: str, use: str) -> ConfigFailure:
 def credentials_for(manifest: Manifest, account: Account | None, step: str) -> dict[str, Any]:
     """Return what the connector's function gets as credentials; `auth` names the method, to connectors of ours.
 
-    The method is the one that the Connection's extra names under `auth`, else the one that uses most of what the
-    Connection has, else the first of the manifest.
+    The method is the one that the Connection was linked by, else the one that its extra names under `auth`, else the
+    one that uses most of what the Connection has, else the first of the manifest.
 
     :param account: the Connection, or None when the step names none
     :param step: the step's id, for errors
-    :raises ConfigFailure: no method of the connector fits the Connection
+    :raises ConfigFailure: no method of the connector fits the Connection, or it is linked for another connector
     """
     if account is None or not manifest.auth:
         return {}
@@ -127,7 +128,7 @@ def method_for(manifest: Manifest, account: Account, step: str) -> AuthMethod | 
 
 
 def _method(manifest: Manifest, account: Account, step: str) -> str:
-    asked = account.extra.get(METHOD_KEY)
+    asked = _linked_method(manifest, account, step) or account.extra.get(METHOD_KEY)
     if asked is not None and (not isinstance(asked, str) or asked not in manifest.auth):
         raise ConfigFailure(
             f"the Connection `{account.conn_id}` of step `{step}` asks for the auth method {asked!r} in its extra; "
@@ -144,6 +145,22 @@ def _method(manifest: Manifest, account: Account, step: str) -> str:
     return max(fitting, key=lambda name: len(manifest.auth[name].required))
 
 
+def _linked_method(manifest: Manifest, account: Account, step: str) -> Any:
+    """Return the method that a Connection was linked by; None: it was not linked.
+
+    :raises ConfigFailure: it was linked for another connector, which alone may have it
+    """
+    mark = account.extra.get(MARK)
+    if not isinstance(mark, Mapping) or not mark:
+        return None
+    if mark.get("connector") not in (None, manifest.name):
+        raise ConfigFailure(
+            f"the Connection `{account.conn_id}` of step `{step}` is linked for the connector "
+            f"{str(mark['connector'])[:100]!r}, so that `{manifest.name}` may not have it; link `{manifest.name}`, too"
+        )
+    return mark.get("method")
+
+
 def _missing(method: AuthMethod, account: Account) -> list[str]:
     return [source for source in method.required.values() if account.part(source) in (None, "")]
 
@@ -153,15 +170,18 @@ def _values(names: Mapping[str, str], account: Account) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in (None, "")}
 
 
-def secrets_of(account: Account | None) -> Iterator[str]:
-    """Yield every text that must not turn up in a log: the secrets, their lines, and the forms they are sent in."""
+def secrets_of(account: Account | None, *, rare: bool = True) -> Iterator[str]:
+    """Yield every text that must not turn up in a log: the secrets, their lines, and the forms they are written in.
+
+    :param rare: also the forms in which they are seldom written
+    """
     if account is None:
         return
     extra = {key: value for key, value in account.extra.items() if key not in (METHOD_KEY, MARK)}
     for secret in (account.password, *_texts(extra)):
         if not secret or len(secret) < 5:
             continue
-        yield from dict.fromkeys((secret, *_forms(secret)))
+        yield from dict.fromkeys((secret, *_forms(secret, rare)))
         lines = secret.splitlines()
         if len(lines) > 1:  # a key of many lines reaches the log line by line
             yield from (line for line in lines if len(line) >= 16)
@@ -169,28 +189,51 @@ def secrets_of(account: Account | None) -> Iterator[str]:
         yield _base64(f"{account.login}:{account.password}")
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """Yield a secret as it is written in JSON, in a URL or form, and in base64."""
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+def _forms(secret: str, rare: bool) -> Iterator[str]:
+    """Yield a secret as it is written in JSON, in a URL or form, in HTML, by Python, in base64 and in hexadecimal."""
     raw = secret.encode(errors="surrogatepass")
+    for written in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield written
+        if rare:
+            yield json.dumps(written, ensure_ascii=written.isascii())[1:-1]  # JSON in a text of JSON
     for quoted in (quote(raw, safe=""), quote_plus(raw), quote(raw)):
         yield quoted
         yield re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), quoted)
-    encoded = _base64(secret).rstrip("=")
-    yield encoded
-    yield encoded.translate(str.maketrans("+/", "-_"))
+    for inner in inner_base64(raw, places=3 if rare else 1):
+        yield inner
+        yield inner.translate(str.maketrans("+/", "-_"))
+    if not rare:
+        return
+    marked_up = html.escape(secret)
+    yield from (marked_up, marked_up.replace("&quot;", "&#34;").replace("&#x27;", "&#39;"))
+    yield from (repr(secret)[1:-1], repr(raw)[2:-1])
+    yield from (raw.hex(), raw.hex().upper())
+
+
+def inner_base64(raw: bytes, places: int = 3) -> Iterator[str]:
+    """Yield what base64 makes of bytes wherever they stand in a longer text: their place in three decides.
+
+    The first and the last character, which their neighbours have a part in, are left out.
+
+    :param places: how many of the three
+    """
+    for before in range(places):
+        encoded = base64.b64encode(b"\0" * before + raw).decode()
+        yield encoded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
 
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode(errors="surrogatepass")).decode()
 
 
-def texts_in(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield every text of some credentials, in the forms it is sent in, that must not turn up in a log."""
+def texts_in(values: Mapping[str, Any], *, rare: bool = True) -> Iterator[str]:
+    """Yield every text of some credentials, in the forms it is written in, that must not turn up in a log.
+
+    :param rare: also the forms in which it is seldom written
+    """
     for secret in _texts(values):
         if len(secret) >= 5:
-            yield from dict.fromkeys((secret, *_forms(secret)))
+            yield from dict.fromkeys((secret, *_forms(secret, rare)))
 
 
 def _texts(value: Any) -> Iterator[str]:

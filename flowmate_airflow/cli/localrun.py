@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 
 from flowmate_airflow.auth.credentials import secrets_of, texts_in
+from flowmate_airflow.auth.masking import Masker
 from flowmate_airflow.batches.batch import BatchError, BatchValue, BatchWriter, read_batch
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.batches.storage import Storage
@@ -39,18 +39,6 @@ from flowmate_airflow.store.errors import StoreError
 
 class StepFailed(Exception):
     """A step of a local run failed; the text says which, why and what to do, without secrets."""
-
-
-@dataclass(slots=True)
-class Masker:
-    """Hides the secrets of the Connections in use."""
-
-    secrets: set[str] = field(default_factory=set, repr=False)
-
-    def __call__(self, text: str) -> str:
-        for secret in sorted(self.secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
 
 
 class LocalRun:
@@ -146,7 +134,7 @@ class LocalRun:
     def _use(self, step: UseStep, manifest: Manifest, source: Input, writer: BatchWriter) -> BatchValue:
         config = render(step.with_, context_of(self._facts), environment())
         account = find_account(step.connection, step.id, step.use) if step.connection else None
-        self._mask.secrets.update(secrets_of(account))
+        self._mask.add(secrets_of(account))
         run = StepRun(self._facts.flow_id, self._facts.run_id, step.id)
         call = StepCall(
             manifest,
@@ -168,7 +156,7 @@ class LocalRun:
             external_id=step.external_id,
             listener=Listener(
                 progress=lambda progress: self._display.progress(step.id, progress),
-                credentials=lambda changed: self._mask.secrets.update(texts_in(changed)),
+                credentials=lambda changed: self._mask.add(texts_in(changed)),
             ),
         )
         return session.run(source, writer)

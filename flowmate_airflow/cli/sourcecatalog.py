@@ -10,10 +10,10 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flowmate_airflow.auth.credentials import Account, secrets_of, texts_in
+from flowmate_airflow.auth.masking import Masker
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.cli.accounts import find_account
 from flowmate_airflow.cli.engines import Engines
-from flowmate_airflow.cli.localrun import Masker
 from flowmate_airflow.cli.runcontext import RunFacts, context_of, environment
 from flowmate_airflow.flows.models import UseStep
 from flowmate_airflow.protocols.streams import Stream
@@ -64,7 +64,7 @@ def ask_source(step: UseStep, manifest: Manifest, facts: RunFacts, runtime: Runt
     mask = Masker()
     try:
         account = find_account(step.connection, step.id, step.use) if step.connection else None
-        mask.secrets.update(secrets_of(account))
+        mask.add(secrets_of(account))
         config = render(step.with_, context_of(facts), environment())
         call = StepCall(manifest, step.use, StepRun(facts.flow_id, facts.run_id, step.id), config, account=account)
         return _asked(call, runtime, mask, refresh=refresh)
@@ -91,7 +91,7 @@ def _ask(call: StepCall, runtime: RuntimeName, mask: Masker) -> list[Stream]:
     manifest, account = call.manifest, call.account
     if account is not None:
         changed = NoMemory().changed_credentials(account, manifest.name)
-        mask.secrets.update(texts_in(changed))
+        mask.add(texts_in(changed))
         call = replace(call, changed=changed)
     log = logging.Logger("flowmate.discover")
     log.addHandler(_ToStandardError(logging.WARNING))
@@ -133,7 +133,7 @@ def _cannot(manifest: Manifest, why: str) -> str:
 
 def _keep(account: Account | None, manifest: Manifest, changed: Mapping[str, Any], mask: Masker) -> None:
     """Keep credentials that the source changed: those of the Connection may not work any more."""
-    mask.secrets.update(texts_in(changed))
+    mask.add(texts_in(changed))
     names = ", ".join(sorted(changed))
     try:
         if account is not None:

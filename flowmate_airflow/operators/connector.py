@@ -12,7 +12,8 @@ from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipExceptio
 from airflow.sdk.execution_time.timeout import timeout
 from airflow.sdk.log import mask_secret
 
-from flowmate_airflow.auth.credentials import Account, account_of, missing_connection, secrets_of, texts_in
+from flowmate_airflow.auth.asking import ask
+from flowmate_airflow.auth.credentials import Account, missing_connection, secrets_of, texts_in
 from flowmate_airflow.batches.batch import BatchValue, BatchWriter
 from flowmate_airflow.catalog.catalog import configured_catalog
 from flowmate_airflow.catalog.manifest import Manifest
@@ -204,8 +205,8 @@ class ConnectorOperator(DockerOperator):
         run = _step_run(context, step or context["ti"].task_id)
         job = job_of(context)
         link = link_of(open_store(), run.tenant, self.manifest.name, run.step) if self.linked else None
-        account = self._account(self.connection if link is None else link.conn_id)
-        _mask(secrets_of(account))
+        conn_id = self.connection if link is None else link.conn_id
+        account = None if conn_id is None else self._account(conn_id)
         call = StepCall(
             self.manifest,
             self.use,
@@ -230,9 +231,10 @@ class ConnectorOperator(DockerOperator):
             external_id=self.external_id,
             listener=Listener(
                 start=self._started,
-                credentials=lambda changed: _mask(texts_in(changed)),
+                credentials=lambda changed: _mask(texts_in(changed, rare=False)),
                 reply=lambda reply: answer_caller(context, reply),
             ),
+            renew=None if conn_id is None else lambda refused: self._account(str(conn_id), refused),
         )
 
     def make_runtime(self, name: RuntimeName) -> Runtime:
@@ -318,13 +320,17 @@ class ConnectorOperator(DockerOperator):
             return self.reading
         return self.reading.narrowed(*maps)
 
-    def _account(self, conn_id: str | None) -> Account | None:
-        if conn_id is None:
-            return None
+    def _account(self, conn_id: str, refused: Account | None = None) -> Account:
+        """Return a Connection, with its secrets hidden in the log.
+
+        :param refused: the one that the component had, when its token was refused
+        """
         try:
-            return account_of(BaseHook.get_connection(conn_id))
+            account = ask(BaseHook.get_connection, conn_id, self.task_id, manifest=self.manifest, refused=refused)
         except AirflowNotFoundException:
             raise missing_connection(conn_id, self.task_id, self.use) from None
+        _mask(secrets_of(account, rare=False))
+        return account
 
 
 def _step_run(context: Any, step: str) -> StepRun:
@@ -333,6 +339,7 @@ def _step_run(context: Any, step: str) -> StepRun:
 
 
 def _mask(secrets: Iterable[str]) -> None:
+    """Tell Airflow's masker, which takes its time for each: the session itself hides the rare forms of secrets."""
     for secret in secrets:
         mask_secret(secret)
 

@@ -37,7 +37,7 @@ def _target(conn_id: str) -> Target | TargetError:
         account = account_of(BaseHook.get_connection(conn_id))
     except AirflowNotFoundException:
         return missing_target(conn_id)
-    for secret in secrets_of(account):
+    for secret in secrets_of(account, rare=False):
         mask_secret(secret)
     try:
         return target_of(account)

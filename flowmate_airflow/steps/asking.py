@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flowmate_airflow.catalog.manifest import Manifest
@@ -28,7 +28,7 @@ from flowmate_airflow.steps.conversations import conversation_for
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
 from flowmate_airflow.steps.jobs import job_for
 from flowmate_airflow.steps.runtimes import RuntimeName
-from flowmate_airflow.steps.steplog import Log, StepLog, clean_failure
+from flowmate_airflow.steps.steplog import Log, Mask, StepLog, clean_failure
 
 SECONDS = 300.0
 """How long a component may take to answer."""
@@ -66,10 +66,12 @@ def ask(
     labels: Mapping[str, str] | None = None,
     seconds: float = SECONDS,
     on_start: Callable[[Running], None] = lambda running: None,
+    mask: Mask = lambda text: text,
 ) -> Answer:
     """Start a component with a verb other than `run` and return what it answers.
 
     :param request: with the verb
+    :param mask: hides secrets in what the component says
     :raises ConfigFailure: it cannot be started, or breaks its protocol
     :raises TransientFailure: the runtime failed, or the component took too long; a retry may help
     """
@@ -78,7 +80,7 @@ def ask(
     try:
         conversation = conversation_for(manifest, request)
         job = job_for(manifest, conversation.launch(), labels=labels or {}, runtime=runtime_name, egress=request.egress)
-        step_log = StepLog(log, job.limits.log, lambda progress: None)
+        step_log = StepLog(log, job.limits.log, lambda progress: None, mask)
         with runtime.start(job, conversation.feed(())) as running:
             on_start(running)
             timer = threading.Timer(seconds, _end, (late, running))
@@ -102,11 +104,13 @@ def ask(
     except RecursionError:
         raise ConfigFailure(f"{manifest.name} {request.verb}: a line of its output is nested too deep") from None
     except ProtocolError as error:
-        raise ConfigFailure(f"{manifest.name} {request.verb}: {clean_failure(str(error))}") from None
+        raise ConfigFailure(f"{manifest.name} {request.verb}: {clean_failure(mask(str(error)))}") from None
     except RuntimeFailure as error:
         raise (TransientFailure if error.retry else ConfigFailure)(f"{manifest.name}: {error}") from error
     if late.is_set():
         raise TransientFailure(f"{manifest.name} did not answer `{request.verb}` within {seconds:g} seconds")
+    if answer.error is not None:
+        answer.error = replace(answer.error, text=mask(answer.error.text))
     answer.last_line = step_log.last_line
     answer.failure_type = conversation.failure_type(answer.code)
     return answer

@@ -38,7 +38,7 @@ from flowmate_airflow.steps.filelines import lines_of
 from flowmate_airflow.steps.outcome import Failure, Outcome
 from flowmate_airflow.steps.projection import Projection
 from flowmate_airflow.steps.sinks import Sink
-from flowmate_airflow.steps.steplog import MAX_ID, Log, Progress, StepLog, clean, clean_failure
+from flowmate_airflow.steps.steplog import MAX_ID, Log, Mask, Progress, StepLog, clean, clean_failure
 
 OnProgress: TypeAlias = Callable[[Progress], None]
 OnError: TypeAlias = Literal["fail", "skip", "dead_letter"]
@@ -80,6 +80,7 @@ class Listener:
     :param result: a message's id and the id that the other system gave for it
     :param reply: what the component answers to the caller of the flow's webhook; returns whether one waits for it
     :param renew: asked for new credentials; gets whether the component's were refused
+    :param mask: hides secrets in what the component says
     :param is_over: asked of a component that failed, whether its access token was over by then
     """
 
@@ -89,6 +90,7 @@ class Listener:
     result: Callable[[str, str], None] = lambda message_id, remote_id: None
     reply: Callable[[Mapping[str, Any]], bool] = lambda reply: False
     renew: Callable[[bool], Mapping[str, Any]] = lambda rejected: {}
+    mask: Mask = lambda text: text
     is_over: Callable[[], bool] = lambda: False
 
 
@@ -99,7 +101,7 @@ class ConnectorRun:
         self, conversation: Conversation, call: Call, sink: Sink, log: Log, job: Job, listener: Listener | None = None
     ) -> None:
         self._listener = listener or Listener()
-        self._log = StepLog(log, job.limits.log, self._listener.progress)
+        self._log = StepLog(log, job.limits.log, self._listener.progress, self._listener.mask)
         self.outcome = Outcome(self._log.progress)
         self._conversation = conversation
         self._call = call
@@ -204,7 +206,7 @@ class ConnectorRun:
             except RecursionError:
                 raise self._failure("config", "a line of its output is nested too deep") from None
             except (ProtocolError, BatchError) as error:
-                raise self._failure("config", clean_failure(str(error))) from None
+                raise self._failure("config", self._said(str(error))) from None
             except StorageFailure as error:
                 raise self._failure("transient", str(error)) from None
 
@@ -216,7 +218,7 @@ class ConnectorRun:
                 self._flush()
         except (ProtocolError, BatchError, RecursionError) as error:
             if self._failed is None and code == 0:  # else this is what came of it
-                raise self._failure("config", clean_failure(str(error))) from None
+                raise self._failure("config", self._said(str(error))) from None
         except StorageFailure as error:
             raise self._failure("transient", str(error)) from None
 
@@ -234,11 +236,11 @@ class ConnectorRun:
         if self._failed is not None:
             number = self._failed.message_id
             fed = "" if number is None else f"message {clean(number, MAX_ID)}: "
-            text = f"{fed}{clean_failure(self._failed.text)}"
+            text = f"{fed}{self._said(self._failed.text)}"
             raise self._component_failure(self._failed.failure_type, text, code or None)
         if code != 0 or reason:  # one that was stopped may end with 0, and has not done its work
             told = f" ({reason})" if reason else ""
-            said = clean_failure(self._conversation.explain()) or self._log.last_line
+            said = self._said(self._conversation.explain()) or self._log.last_line
             last = f": {said}" if said else ""
             text = f"its component ended with exit code {code}{told}{last}"
             raise self._component_failure(self._conversation.failure_type(code), text, code)
@@ -384,8 +386,12 @@ class ConnectorRun:
         kept = self._bounds.failed(failure)
         if kept is None:
             count = len(self.outcome.failures)
-            raise self._failure("config", f"more than {count:,} messages failed: {clean_failure(failure.text)}")
+            raise self._failure("config", f"more than {count:,} messages failed: {self._said(failure.text)}")
         self.outcome.failures.append(kept)
+
+    def _said(self, text: str) -> str:
+        """Return what the component says, fit for the text of a failure."""
+        return clean_failure(self._listener.mask(text))
 
     def _failure(self, failure_type: FailureType, text: str, code: int | None = None) -> StepError:
         failure = ConfigFailure if failure_type == "config" else TransientFailure

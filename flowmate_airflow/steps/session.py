@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flowmate_airflow.auth.credentials import Account, credentials_for, expires_at, secrets_of, texts_in
+from flowmate_airflow.auth.masking import Masker
 from flowmate_airflow.batches.batch import BatchError, BatchValue, BatchWriter, decoded, depth_is_at_most, read_lines
 from flowmate_airflow.batches.message import Message, stream_in_line
 from flowmate_airflow.protocols.base import Conversation, Item
@@ -38,9 +38,6 @@ from flowmate_airflow.steps.sinks import BatchSink, Sink
 from flowmate_airflow.steps.steplog import MAX_ID, Log, clean
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.links import LinkScope
-
-MAX_ACCOUNTS = 10
-"""Connections of one step whose secrets are looked for in what is kept: older ones are over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +84,14 @@ class Session:
         self._renew = renew
         self._pace = Pace()
         self._step = self._with_memory(replace(step, renews=renew is not None))
-        self._accounts = deque([self._step.account], maxlen=MAX_ACCOUNTS)
+        self._mask = Masker([*secrets_of(step.account), *texts_in(self._step.changed)])
         self._links = self._id_links(external_id)
         self._listener = replace(
             self._given,
             credentials=self._keep_credentials,
             result=self._note_result,
             renew=self._renewed,
+            mask=self._mask,
             is_over=self._is_over,
         )
         self.selected: list[SelectedStream] | None = None
@@ -193,13 +191,7 @@ class Session:
             self._log(logging.WARNING, f"ids that the other system gave are not kept: {error}")
 
     def _without_secrets(self, failures: Iterable[Failure]) -> Iterator[Failure]:
-        known = {secret for account in self._accounts for secret in secrets_of(account)}
-        secrets = sorted({*known, *texts_in(self._step.changed)}, key=len, reverse=True)
-        for failure in failures:
-            text = failure.text
-            for secret in secrets:
-                text = text.replace(secret, "***")
-            yield replace(failure, text=text)
+        return (replace(failure, text=self._mask(failure.text)) for failure in failures)
 
     def _job(self, conversation: Conversation) -> Job:
         place = self._place
@@ -244,6 +236,7 @@ class Session:
             log=self._log,
             labels=self._place.labels,
             on_start=self._listener.start,
+            mask=self._mask,
             on_changed=self._keep_credentials,
         )
         return list(answer.streams or ())
@@ -277,7 +270,7 @@ class Session:
         assert self._renew is not None  # else its context did not say that it may ask
         self._pace.step(step.run.step)
         account = self._renew(step.account if rejected else None)
-        self._accounts.append(account)
+        self._mask.add(secrets_of(account))
         self._step = replace(step, account=account)
         return credentials_for(step.manifest, account, step.run.step)
 
@@ -296,6 +289,7 @@ class Session:
                 f"step `{step.run.step}`: its component changes its credentials more than {MAX_CHANGES:,} times, "
                 f"or to what is nested too deep or longer than {MAX_CHANGED:,} bytes"
             )
+        self._mask.add(texts_in(changed))
         self._step = replace(step, changed=everything)  # for the next start, when this only asked
         self._given.credentials(changed)
         if step.account is None:

@@ -12,6 +12,8 @@ from flowmate_airflow.protocols.events import ErrorEvent, ProgressEvent, Rejecte
 
 Log: TypeAlias = Callable[[int, str], None]
 """Takes a level of :mod:`logging` and a line."""
+Mask: TypeAlias = Callable[[str], str]
+"""Returns a text without secrets. It comes before all that shortens a text: half a secret would not be known."""
 
 INTERVAL = 10.0
 """Seconds between two lines of counts in the log."""
@@ -98,9 +100,16 @@ class StepLog:
     :param log: where lines go
     :param limit: bytes of component log after which the rest is dropped
     :param on_progress: told the counts instead of the log
+    :param mask: hides secrets in what the component says
     """
 
-    def __init__(self, log: Log, limit: int, on_progress: Callable[[Progress], None] | None = None) -> None:
+    def __init__(
+        self,
+        log: Log,
+        limit: int,
+        on_progress: Callable[[Progress], None] | None = None,
+        mask: Mask = lambda text: text,
+    ) -> None:
         self.progress = Progress()
         self.last_line = ""
         self._log = log
@@ -108,11 +117,12 @@ class StepLog:
         self._lines_left = MAX_LINES
         self._dropped = 0
         self._on_progress = on_progress
+        self._mask = mask
         self._told = time.monotonic()
 
     def text(self, level: int, text: str) -> None:
         """Log what the component says."""
-        for line in _shortened(text, MAX_TEXT).splitlines():
+        for line in _shortened(self._mask(text), MAX_TEXT).splitlines():
             if not line.strip():
                 continue
             self._left -= min(len(line), MAX_LINE)
@@ -128,7 +138,10 @@ class StepLog:
         """Count a message that failed and log why."""
         self.progress.errors += 1
         if self.progress.errors <= MAX_ERRORS:
-            self._log(logging.WARNING, f"message {clean(event.message_id or '?', MAX_ID)} failed: {clean(event.text)}")
+            self._log(
+                logging.WARNING,
+                f"message {clean(event.message_id or '?', MAX_ID)} failed: {clean(self._mask(event.text))}",
+            )
 
     def rejected(self, event: RejectedEvent) -> None:
         """Count records that failed without a message's id and log why."""
@@ -137,12 +150,12 @@ class StepLog:
             which = (
                 f"the record {clean(event.external_id, MAX_ID)}" if event.external_id else f"{event.count:,} records"
             )
-            self._log(logging.WARNING, f"{which} failed: {clean(event.text)}")
+            self._log(logging.WARNING, f"{which} failed: {clean(self._mask(event.text))}")
 
     def component_progress(self, event: ProgressEvent) -> None:
         """Note how far the component says it is."""
         self.progress.done, self.progress.total = event.done, event.total
-        self.progress.text = None if event.text is None else clean(event.text, MAX_ID)
+        self.progress.text = None if event.text is None else clean(self._mask(event.text), MAX_ID)
         self.tick()
 
     def tick(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -313,6 +314,36 @@ def test_foreign_components_get_no_word_of_ours(step: Step) -> None:
     request = call.request()
     assert request.credentials == {"access_token": "token-1"}
     assert "renews" not in request.context
+
+
+@pytest.mark.parametrize("form", [str, lambda text: text.encode().hex(), lambda text: json.dumps(json.dumps(text))])
+def test_what_a_component_says_is_told_without_secrets(step: Step, form: Callable[[str], str]) -> None:
+    token = 'to"ken-1-of-the-account'
+
+    def play(lines: Iterator[dict[str, Any]]) -> Iterator[Any]:
+        next(lines)
+        yield {"type": "LOG", "message": f"log {form(token)}"}
+        yield {"type": "PROGRESS", "done": 1, "text": f"progress {form(token)}"}
+        yield f"text {form(token)}".encode()
+        yield {"type": "ERROR", "message": f"error {form(token)}", "failure_type": "config"}
+        yield 78
+
+    with pytest.raises(ConfigFailure) as caught:
+        step.run(play, account=view(token))
+    told = "\n".join([*step.log, str(caught.value)])
+    assert "ken-1" not in told
+    assert form(token)[:12] not in told
+    assert [word for word in ("log", "progress", "text", "error") if word not in told] == []
+
+
+def test_a_broken_line_is_told_without_half_a_secret(step: Step) -> None:
+    def play(lines: Iterator[dict[str, Any]]) -> Iterator[Any]:
+        next(lines)
+        yield b'{"type":"MESSAGE", ' + b" " * 80 + b"token-" + b"1" * 100
+
+    with pytest.raises(ConfigFailure, match="broken JSON") as caught:
+        step.run(play, account=view("token-" + "1" * 100))
+    assert "oken" not in str(caught.value).split("broken JSON")[1]
 
 
 class Clock:
