@@ -37,6 +37,7 @@ class Linked:
     :param field_map: which tables and fields are read, in the form of the key `select` of flows; None: as the
         tenant `default` or the flow says
     :param problem: what the last check said; None: all is well
+    :param linked_at: when it was linked last, perhaps with another account
     """
 
     tenant: str
@@ -49,6 +50,7 @@ class Linked:
     checked_at: datetime | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    linked_at: datetime | None = None
 
     @property
     def is_template(self) -> bool:
@@ -150,7 +152,8 @@ def save(store: Store, linked: Linked) -> Linked:
     row = {name: getattr(linked, name) for name in ("tenant", "connector", "conn_id", "method")}
     row |= {"symlink": None if linked.symlink is None else json.dumps(linked.symlink).encode()}
     row |= {"problem": _short(linked.problem), "checked_at": linked.checked_at}
-    row |= {"field_map": _packed(linked, linked.field_map), "created_at": moment, "updated_at": moment}
+    row |= {"field_map": _packed(linked, linked.field_map), "created_at": moment}
+    row |= {"linked_at": moment, "updated_at": moment}
     kept = ["created_at", *([] if linked.field_map is not None else ["field_map"]), *_KEYS]
     with store.write() as connection:
         if linked.symlink is not None:

@@ -275,6 +275,7 @@ linked = Table(
     Column("field_map", LargeBinary),  # JSON: which tables and fields it reads
     Column("problem", Exact),  # what the last check said; none: all is well
     Column("checked_at", Time),
+    Column("linked_at", Time, nullable=False),  # last: perhaps with another account
     Column("created_at", Time, nullable=False),
     Column("updated_at", Time, nullable=False),
     Index("ix_flowmate_linked_connector", "connector", "tenant"),

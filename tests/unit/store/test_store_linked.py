@@ -153,3 +153,16 @@ def test_no_symlink_is_left_to_a_link_that_is_removed_meanwhile(store: Store, ur
             assert "are used by" in removed
             assert left == ["acme/shop", f"t{number}/shop"]
             linked.remove(store, "acme", "shop", force=True)
+
+
+def test_linking_again_is_told_from_other_changes(store: Store) -> None:
+    first = linked.save(store, Linked("acme", "shop", "c.acme", "key"))
+    linked.set_field_map(store, "acme", "shop", {"orders": ["id"]})
+    linked.note_check(store, "acme", "shop", "it is down")
+    changed = linked.find(store, "acme", "shop")
+    assert changed is not None
+    assert changed.linked_at == first.linked_at is not None
+    again = linked.save(store, Linked("acme", "shop", "c.acme", "key"))
+    assert again.linked_at is not None
+    assert again.linked_at > first.linked_at
+    assert again.created_at == first.created_at

@@ -74,6 +74,7 @@ def _linked() -> None:
         sa.Column("field_map", sa.LargeBinary),
         sa.Column("problem", sa.Text),
         sa.Column("checked_at", _TIME),
+        sa.Column("linked_at", _TIME, nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("updated_at", _TIME, nullable=False),
     )
