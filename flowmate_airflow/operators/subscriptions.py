@@ -20,6 +20,7 @@ from airflow.sdk.execution_time.timeout import timeout
 from airflow.sdk.log import mask_secret
 from jinja2 import StrictUndefined
 
+from flowmate_airflow.auth.asking import ask
 from flowmate_airflow.auth.credentials import Account, account_of, missing_connection
 from flowmate_airflow.build.loader import check_files
 from flowmate_airflow.build.subscribing import Asked, Subscriber, subscriber_of, wanted_of
@@ -200,7 +201,7 @@ def _rendered(step: UseStep, names: Mapping[str, Any], environment: Any) -> dict
 
 def _account(conn_id: str, step: str, use: str) -> Account:
     try:
-        return account_of(BaseHook.get_connection(conn_id))
+        return ask(BaseHook.get_connection, conn_id, step)
     except AirflowNotFoundException:
         raise missing_connection(conn_id, step, use) from None
 

@@ -1,4 +1,4 @@
-"""Airflow's table of Connections and a store, in SQLite or PostgreSQL, with a linked connector, for tests of renewals."""
+"""Airflow's table of Connections and a store, in either database, with a linked connector, for tests of renewals."""
 
 from __future__ import annotations
 
