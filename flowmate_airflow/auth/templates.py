@@ -7,40 +7,17 @@ meant: where it stands in a host it is labels of a name and no more, and elsewhe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.catalog.placeholders import BEGUN, NAME, WRITTEN, names_in
 from flowmate_airflow.flows.errors import shown
 
-NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
 _LABELS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 _MAX_HOST = 253
-_WRITTEN = re.compile(r"(?P<scheme>https?://)(?P<host>[^/?#\\]*)(?P<rest>.*)", re.DOTALL)
-_BEGUN = re.compile(rf"{NAME.pattern}(?P<rest>([/?#].*)?)", re.DOTALL)
 _DOTS = re.compile(r"(^|/)\.{1,2}(/|$)")
-
-
-def names_in(value: Any) -> Iterator[str]:
-    """Yield the names in a text, or in the texts of JSON."""
-    if isinstance(value, str):
-        yield from (match[1] for match in NAME.finditer(value))
-    elif isinstance(value, Mapping):
-        for child in value.values():
-            yield from names_in(child)
-    elif isinstance(value, list):
-        for child in value:
-            yield from names_in(child)
-
-
-def names_in_host(template: str) -> list[str]:
-    """Return the names that say, in an address, which host it is."""
-    begun = _BEGUN.fullmatch(template)
-    if begun:
-        return [begun[1]]
-    written = _WRITTEN.fullmatch(template)
-    return list(names_in(written["host"])) if written else []
 
 
 def filled_text(template: str, values: Mapping[str, str]) -> str:
@@ -79,10 +56,10 @@ def filled_address(template: str, values: Mapping[str, str], *, private: bool = 
     :param private: an address without TLS will do
     :raises LoginError: a value is missing, or is none that may stand where it stands
     """
-    begun = _BEGUN.fullmatch(template)
+    begun = BEGUN.fullmatch(template)
     if begun:
         return _whole(begun[1], _value(begun[1], values), private=private) + _rest(begun["rest"], values)
-    written = _WRITTEN.fullmatch(template)
+    written = WRITTEN.fullmatch(template)
     if written is None:
         raise LoginError(f"{shown(template)} is no address: it begins with https:// or with the credential that does")
     if written["scheme"] == "http://" and not private:

@@ -373,6 +373,7 @@ AnyMethod: TypeAlias = Annotated[
         _tag,
         custom_error_type="auth_type",
         custom_error_message="`type` is one of " + ", ".join(METHODS),
+        custom_error_context={"types": ",".join(METHODS)},
     ),
 ]
 """A method of any type."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.auth import METHODS, AuthMethod, JwtBearer, Request, Verification
+from flowmate_airflow.catalog.authchecks import flaws
 from flowmate_airflow.catalog.manifest import Function, Manifest, PythonProcess, ResourceLimits
 from flowmate_airflow.flows.errors import FlowFileError, Problem
 from flowmate_airflow.flows.positions import SourceMap
@@ -38,7 +40,7 @@ def read_manifest(path: Path) -> Manifest:
         manifest = Manifest.model_validate(result.value)
     except ValidationError as error:
         raise ManifestError(problems_of(error, source, _known_keys)) from None
-    problems = list(_schema_problems(manifest, source))
+    problems = [*_schema_problems(manifest, source), *_auth_problems(manifest, source)]
     if problems:
         raise ManifestError(problems)
     manifest._folder = path.parent
@@ -59,13 +61,39 @@ def _schema_problems(manifest: Manifest, source: SourceMap) -> list[Problem]:
     return found
 
 
+def _auth_problems(manifest: Manifest, source: SourceMap) -> Iterator[Problem]:
+    for name, method in manifest.auth.items():
+        for field, schema in method.fields.items():
+            wrong = schema_problem(schema)
+            if wrong:
+                place = ("auth", name, "fields", field, *wrong.path)
+                yield source.problem(f"not a JSON Schema: {wrong.message}", place, wrong.hint)
+        for flaw in flaws(method):
+            place = ("auth", name, *flaw.path)
+            yield source.problem(flaw.message, place, flaw.hint, offset=flaw.offset)
+
+
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         "triggers": Function,
         "actions": Function,
-        "auth": AuthMethod,
         "limits": ResourceLimits,
         "process": PythonProcess,
     }
-    model = models.get(str(location[0]), Manifest) if location else Manifest
+    if location[:1] == ("auth",):
+        model: type[BaseModel] = _auth_model(location)
+    else:
+        model = models.get(str(location[0]), Manifest) if location else Manifest
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _auth_model(location: tuple[int | str, ...]) -> type[BaseModel]:
+    """Return the model at a place below `auth`, whose third part is the mark of the method's type."""
+    parts: dict[str, type[BaseModel]] = {
+        "verify": Verification,
+        "login": Request,
+        "logout": Request,
+        "jwt": JwtBearer,
+    }
+    method = METHODS.get(str(location[2]).removeprefix("$"), AuthMethod) if len(location) > 2 else AuthMethod
+    return parts.get(str(location[3]), method) if len(location) > 3 else method

@@ -39,9 +39,13 @@ def _problem(item: Any, source: SourceMap, known_keys: Any) -> Problem:
         return source.problem(f"`{name}` is missing", path[:-1], f"add `{name}:`", at="key")
     if "[key]" in item["loc"]:
         hint = "letters, digits and `_`; begin with a letter"
+        if kind == "literal_error":
+            hint = did_you_mean(name, str(item["ctx"]["expected"]).split("'")[1::2]) or hint
         return source.problem(f"`{name}` cannot be a name here", path, hint, at="key")
     if kind == "step_kind":
         return _not_a_step(item, path, source)
+    if kind == "auth_type":
+        return _not_a_method(item, path, source)
     message, hint = _told(item)
     return source.problem(f"{_named(path)} {message}", path, hint or _pattern_hint(item, path))
 
@@ -70,6 +74,15 @@ def _not_a_step(item: Any, path: Path, source: SourceMap) -> Problem:
         if hint is not None and hint.startswith("did you mean"):
             return source.problem(f"`{key}` is not known here", (*path, key), hint, at="key")
     return source.problem(f"a step needs {listed}", path, "`use: CONNECTOR/FUNCTION`, or `map: |` with JSONata")
+
+
+def _not_a_method(item: Any, path: Path, source: SourceMap) -> Problem:
+    method, types = item["input"], item["ctx"]["types"].split(",")
+    if not isinstance(method, dict):
+        return source.problem(f"{_named(path)} must be a mapping of keys to values, not {shown(method)}", path)
+    given = method.get("type")
+    hint = did_you_mean(given, types) if isinstance(given, str) else None
+    return source.problem(f"`type` cannot be {shown(given)}", (*path, "type"), hint or f"one of {', '.join(types)}")
 
 
 _KINDS = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flowmate_airflow.auth.errors import LoginError
-from flowmate_airflow.auth.templates import filled_address, filled_json, filled_params, names_in, names_in_host
+from flowmate_airflow.auth.templates import filled_address, filled_json, filled_params
+from flowmate_airflow.catalog.placeholders import names_in, names_in_host
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,40 @@
+"""`{name}` in a manifest's addresses, parameters and bodies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)\}")
+WRITTEN = re.compile(r"(?P<scheme>https?://)(?P<host>[^/?#\\]*)(?P<rest>.*)", re.DOTALL)
+"""An address that says which host it is."""
+BEGUN = re.compile(rf"{NAME.pattern}(?P<rest>([/?#].*)?)", re.DOTALL)
+"""An address that begins with a value, which says it."""
+
+
+def names_in(value: Any) -> Iterator[str]:
+    """Yield the names in a text, or in the texts of JSON."""
+    for _, text in texts_in(value):
+        yield from (match[1] for match in NAME.finditer(text))
+
+
+def names_in_host(template: str) -> list[str]:
+    """Return the names that say, in an address, which host it is."""
+    begun = BEGUN.fullmatch(template)
+    if begun:
+        return [begun[1]]
+    written = WRITTEN.fullmatch(template)
+    return list(names_in(written["host"])) if written else []
+
+
+def texts_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield each text in JSON with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from texts_in(child, (*path, key))
+    elif isinstance(value, list):
+        for number, child in enumerate(value):
+            yield from texts_in(child, (*path, number))
