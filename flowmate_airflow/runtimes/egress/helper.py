@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from ipaddress import ip_address
@@ -69,12 +69,11 @@ def helper(
     :param digest: of the labels of the step's job, by which the next try finds what a killed worker left
     :raises RuntimeFailure: there is no image for it, or the options contradict what it is for
     """
-    if "none" in (options.network, options.network or options.default_network):
+    if (options.network or options.default_network) == "none":
         yield Helped(options)
         return
     _check(options, egress)
-    listed = ", ".join(map(str, egress.hosts)) or "nothing"
-    log.info("the step reaches these hosts only, as its manifest says: %s", listed)
+    log.info("the step reaches the hosts of %s's manifest only: %s", egress.connector, egress.listed())
     container = _created(client, egress, options.egress_image, digest, may_pull=may_pull, log=log)
     connection: Connection | None = None
     way_out: WayOut | None = None
@@ -149,12 +148,9 @@ def _check(options: ContainerOptions, egress: Egress) -> None:
 
 
 def _created(client: APIClient, egress: Egress, image: str, digest: str | None, *, may_pull: bool, log: Log) -> str:
-    labels = {} if digest is None else {LABEL: digest}
-    arguments = helper_arguments(client, egress, image, labels)
+    arguments = helper_arguments(client, egress, image, {} if digest is None else {LABEL: digest})
     try:
-        if digest is not None:
-            for left in client.containers(all=True, filters={"label": f"{LABEL}={digest}"}):
-                _remove(client, str(left["Id"]), log)
+        _remove_left(client, digest, log)
         try:
             return str(client.create_container(**arguments)["Id"])
         except docker.errors.ImageNotFound:
@@ -164,6 +160,20 @@ def _created(client: APIClient, egress: Egress, image: str, digest: str | None, 
         return str(client.create_container(**arguments)["Id"])
     except ENGINE_ERRORS as error:
         raise engine_failure(error, "create the helper of a step", str(client.base_url)) from error
+    except RuntimeFailure:
+        raise
+    except BaseException:
+        # A kill in the middle of the call: the engine may have made the container all the same.
+        with suppress(*ENGINE_ERRORS):
+            _remove_left(client, digest, log)
+        raise
+
+
+def _remove_left(client: APIClient, digest: str | None, log: Log) -> None:
+    """Remove what a killed worker left: a helper that was made and never started does not remove itself."""
+    if digest is not None:
+        for left in client.containers(all=True, filters={"label": f"{LABEL}={digest}"}):
+            _remove(client, str(left["Id"]), log)
 
 
 def _remove(client: APIClient, container: str, log: Log) -> None:
@@ -177,10 +187,11 @@ def _remove(client: APIClient, container: str, log: Log) -> None:
 
 def helper_arguments(client: APIClient, egress: Egress, image: str, labels: Mapping[str, str]) -> dict[str, Any]:
     """Return the arguments of `client.create_container` for the helper."""
+    command = helper_command(egress)
     return {
         "image": image,
-        "entrypoint": [],
-        "command": helper_command(egress),
+        "entrypoint": command[:1],
+        "command": command[1:],
         "user": "65534:65534",
         "labels": dict(labels),
         "stdin_open": True,

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 WEB_PORTS = (80, 443)
 """The ports of a host that is listed without one."""
 MAX_SHOWN = 10
-"""Hosts that a refusal lists."""
+"""Hosts that a refusal or a line of the log lists."""
 
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,62})?(\.[a-z0-9_]([a-z0-9_-]{0,62})?)*")
 _MAX_NAME = 253
@@ -67,14 +67,16 @@ class Egress:
 
     def refusal(self, name: str, port: int) -> str:
         """Return the sentence for a host that is not listed."""
-        listed = ", ".join(str(host) for host in self.hosts[:MAX_SHOWN])
-        more = len(self.hosts) - MAX_SHOWN
-        if more > 0:
-            listed += f" and {more} more"
         return (
             f"the connector asked for {Host(name, port)}, which is not among the hosts of {self.connector}'s manifest "
-            f"({listed or 'none'})"
+            f"({self.listed()})"
         )
+
+    def listed(self) -> str:
+        """Return the hosts in words; of very many the first ones."""
+        more = len(self.hosts) - MAX_SHOWN
+        listed = ", ".join(str(host) for host in self.hosts[:MAX_SHOWN])
+        return f"{listed} and {more} more" if more > 0 else listed or "none"
 
 
 def host_name(text: str) -> str:

@@ -306,6 +306,20 @@ def test_a_helper_without_its_image_or_its_python_says_so(client: docker.APIClie
         _run(client, _job("", _egress("a.example")), replace(OPTIONS, egress_image="flowmate-test/empty:1"))
 
 
+def test_the_helper_starts_whatever_its_image_would_start(
+    client: docker.APIClient, service: int, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text(
+        'ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nUSER 1:1\nENV PYTHONPATH=/nowhere\nENTRYPOINT ["/bin/false"]\n'
+    )
+    build_image(tmp_path, "flowmate-test/stubborn:1")
+    code = f"""{ASK}
+    get("http://127.0.0.1:{service}/")
+    """
+    options = replace(OPTIONS, egress_image="flowmate-test/stubborn:1")
+    assert _run(client, _job(code, _egress(f"127.0.0.1:{service}")), options)[0]["path"] == "/"
+
+
 KILLED = """
 import docker, logging, sys
 from flowmate_airflow.runtimes.base import Job, Limits
