@@ -138,7 +138,9 @@ def test_every_good_flow_becomes_a_dag(home: Path, dags: Path) -> None:
     result = _parse(home, dags)
     assert result["errors"] == {}
     assert "flowmate_subscriptions" in result["dags"]  # one of them has its address registered
-    assert len(result["dags"]) == len(flows) + 1
+    starting = {name for name in result["dags"] if name.endswith("__tenants")}
+    assert starting == {"orders_to_erp__tenants", "tenants_linked__tenants"}
+    assert len(result["dags"]) == len(flows) + len(starting) + 1
     timetables = {name: data["dag"]["timetable"]["__type"].rpartition(".")[2] for name, data in result["dags"].items()}
     assert timetables["schedule_none"] == timetables["minimal"] == "NullTimetable"
     assert timetables["schedule_cron"] == timetables["schedule_preset"] != timetables["schedule_interval"]
@@ -187,6 +189,18 @@ def test_a_starting_task_reads_its_own_flow_only(home: Path, dags: Path, name: s
     command = [sys.executable, "-c", _TASK, str(dags / "flowmate.py")]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.strip().splitlines()[-1:] == [f"['wanted'] ['{name}']"], done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("wanted", ["wanted", "wanted__tenants"])
+def test_a_starting_task_of_a_flow_with_tenants_reads_that_flow_only(home: Path, dags: Path, wanted: str) -> None:
+    for number in range(5):
+        (dags / f"flow_{number:02}.yaml").write_text(GOOD)
+    text = "flowmate: 1\nid: wanted\ntenants: linked\nsteps:\n  - {id: a, use: shop/ping}\n"
+    (dags / "other_name.yaml").write_text(text + "  - {id: b, use: erp/upsert, with: {table: x}}\n")
+    env = _env(home, _AIRFLOW_PARSING_CONTEXT_DAG_ID=wanted, _AIRFLOW_PARSING_CONTEXT_TASK_ID="a")
+    command = [sys.executable, "-c", _TASK, str(dags / "flowmate.py")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.strip().splitlines()[-1:] == [f"['{wanted}'] ['other_name.yaml']"], done.stderr[-2000:]
 
 
 _WITHOUT_AIRFLOW = """
