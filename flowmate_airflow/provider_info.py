@@ -57,6 +57,36 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "example": "https://hooks.example.com",
         "default": "",
     },
+    "return_urls": {
+        "description": (
+            "Where people may be sent when they have linked a connector: addresses with commas between them; each "
+            "allows itself and all below its path. Empty: nowhere, they stay on FlowMate's pages."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "https://app.example.com/integrations",
+        "default": "",
+    },
+    "embedding_keys": {
+        "description": (
+            "A file with the public RSA keys of the application that embeds FlowMate, as PEM one after the other or "
+            "as a JWKS: its JWTs (RS256, `sub` is the tenant) let it use the API for one tenant. Read again when it "
+            "changes, so keys are replaced without a restart. Empty: no JWT is taken."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/etc/flowmate/embedding.pem",
+        "default": "",
+    },
+    "embedding_origins": {
+        "description": (
+            "The origins whose pages may call that API from a browser (CORS), with commas between them. Empty: none."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "https://app.example.com",
+        "default": "",
+    },
     "outgoing": {
         "description": (
             "The Connections of those who are told what becomes of runs, by webhooks: conn_ids with commas between "

@@ -13,14 +13,13 @@ from urllib.parse import urlencode
 
 from flowmate_airflow.auth import oauth1, oauth2
 from flowmate_airflow.auth.credentials import Account
-from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.auth.errors import Denied, LoginError
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.values import client_of, values_of
 from flowmate_airflow.catalog.auth import AuthMethod, OAuth1, OAuth2
 from flowmate_airflow.store.values import digest
 
 STATE = "state"
-_DENIED = ("access_denied", "user_denied", "denied")
 _MAX_TOKEN = 16 * 1024
 
 
@@ -84,7 +83,8 @@ def complete(
 
     :param kept: of the consent that began
     :param returned: the query of the way back
-    :raises LoginError: it brings nothing; `refused` where a person or the provider said no
+    :raises Denied: the person said no
+    :raises LoginError: it brings nothing; `refused` where the provider said no
     """
     client = client_of(method, account, application)
     values = values_of(method, account, client)
@@ -97,14 +97,9 @@ def complete(
     return oauth1.finish(method, values, client, kept["request_token"], kept["request_secret"], verifier)
 
 
-def is_denied(returned: Mapping[str, str]) -> bool:
-    """Whether the person said no, rather than the provider."""
-    return returned.get("error", "") in _DENIED or ("denied" in returned and "oauth_verifier" not in returned)
-
-
 def _verifier(request_token: str, returned: Mapping[str, str]) -> str:
-    if is_denied(returned):
-        raise LoginError("the consent was not given", "refused")
+    if "denied" in returned or returned.get("error") == "access_denied":
+        raise Denied("the consent was not given")
     token = returned.get("oauth_token", "")
     if not hmac.compare_digest(token.encode(), request_token.encode()):
         raise LoginError("the way back is of another login than the one that began here", "refused")

@@ -21,3 +21,10 @@ class LoginError(Exception):
         self.kind: Kind = kind
         self.retry_after = retry_after
         super().__init__(text)
+
+
+class Denied(LoginError):
+    """A person was asked for a consent, and said no."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, "refused")

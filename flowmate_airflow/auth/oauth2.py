@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from flowmate_airflow.auth.answers import metadata, read, said, without
-from flowmate_airflow.auth.errors import Kind, LoginError
+from flowmate_airflow.auth.errors import Denied, Kind, LoginError
 from flowmate_airflow.auth.grants import Grant
 from flowmate_airflow.auth.jwtbearer import assertion
 from flowmate_airflow.auth.templates import filled_address, filled_params
@@ -82,7 +82,7 @@ def code_of(method: OAuth2, values: Mapping[str, str], returned: Mapping[str, st
     if returned.get("error"):
         text = said(dict(returned))
         if returned["error"] == "access_denied":
-            raise LoginError(f"the consent was not given: {text}", "refused")
+            raise Denied(f"the consent was not given: {text}")
         raise LoginError(f"the provider gave no consent: {text}", "refused")
     code = returned.get("code")
     if not code:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from flowmate_airflow.flows.schema import flow_schema
+from flowmate_airflow.plugin.lazy import Lazy
 from flowmate_airflow.webhooks.mount import Mounted
 
 
@@ -32,7 +33,15 @@ def make_app(hooks: Mounted) -> FastAPI:
         """The JSON Schema of flow files. Public: editors fetch it without a login, and it is the same everywhere."""
         return JSONResponse(_schema(), media_type="application/schema+json", headers={"Cache-Control": "max-age=3600"})
 
+    app.mount("", Lazy(_links))
     return app
+
+
+def _links() -> Any:
+    # It knows the store, all protocols of logins and Airflow's own API: nobody waits for that who only loads plugins.
+    from flowmate_airflow.plugin.links.app import make_links
+
+    return make_links()
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,1 @@
+"""The pages and the API by which tenants' connectors are linked."""
