@@ -147,6 +147,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 """Every option of the section `[flowmate]`: the one source of Airflow's config page, the docs and the defaults."""
 
+CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
+    "connector": {
+        "label": "Connector",
+        "description": "Which connector it is for, such as http. Its manifest says which other fields it needs.",
+        "schema": {"type": ["string", "null"], "pattern": "^([a-z][a-z0-9_-]{0,63})?$"},
+    },
+    "auth": {
+        "label": "Method",
+        "description": "Which of the connector's ways to authenticate, where it has several.",
+        "schema": {"type": ["string", "null"], "maxLength": 100},
+    },
+}
+"""Fields of Airflow's form for Connections of the type `flowmate`; they are kept in the extra."""
+
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider's description, as Airflow's provider_info.schema.json wants it."""
@@ -174,6 +188,23 @@ def get_provider_info() -> dict[str, Any]:
                     "flowmate_airflow.operators.state",
                     "flowmate_airflow.operators.subscriptions",
                 ],
+            }
+        ],
+        "hooks": [{"integration-name": "FlowMate", "python-modules": ["flowmate_airflow.hooks.flowmate"]}],
+        "connection-types": [
+            {
+                "connection-type": "flowmate",
+                "hook-class-name": "flowmate_airflow.hooks.flowmate.FlowMateHook",
+                "hook-name": "FlowMate",
+                "conn-fields": CONNECTION_FIELDS,
+                "ui-field-behaviour": {
+                    "hidden-fields": [],
+                    "relabeling": {
+                        "login": "Login, or client id",
+                        "password": "Password, key, token or client secret",
+                    },
+                    "placeholders": {"host": "https://shop.example.com"},
+                },
             }
         ],
         "sensors": [{"integration-name": "FlowMate", "python-modules": ["flowmate_airflow.sensors.webhook"]}],

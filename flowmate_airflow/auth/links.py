@@ -116,7 +116,7 @@ def link(
         raise LinkError(f"the method `{name}` of `{connector}` needs a person's consent at the other system")
     stored = stored_for(manifest, tenant, name, values)
     client = client_for(method, stored, connector)
-    login = _logged_in(method, stored, client)
+    login = logged_in(method, stored, client)
     stored = stored if login is None else stored.with_login(login)
     subject = Subject(manifest, method, method, stored, client, tenant)
     found = probe(subject, component=component)
@@ -291,7 +291,7 @@ def _checked_map(field_map: Mapping[str, Any]) -> dict[str, Any]:
         raise LinkError(f"the field map cannot be used: {error}") from None
 
 
-def _logged_in(method: AuthMethod, stored: Stored, client: Client | None) -> Login | None:
+def logged_in(method: AuthMethod, stored: Stored, client: Client | None) -> Login | None:
     """Return what a login brings that needs no person; None where the credentials are what was filled in.
 
     :raises LinkError: it brings nothing

@@ -12,7 +12,7 @@ from flowmate_airflow.auth.credentials import Account, secrets_of, texts_in
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.values import Client, values_of
 from flowmate_airflow.auth.verify import verify
-from flowmate_airflow.auth.views import view_of
+from flowmate_airflow.auth.views import VIEW, view_of
 from flowmate_airflow.catalog.auth import AuthMethod
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.protocols.streams import Stream
@@ -73,6 +73,8 @@ class Subject:
     @property
     def account(self) -> Account:
         """The Connection as a task gets it."""
+        if self.stored.mark.get(VIEW) is True:
+            return self.stored.account()
         return view_of(self.stored, self.own, self.client).account()
 
     def hidden(self) -> set[str]:
