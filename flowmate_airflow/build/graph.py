@@ -159,7 +159,7 @@ def build_graph(loaded: LoadedFlow, catalog: Catalog) -> FlowGraph:
                 connector=manifest if isinstance(manifest, Manifest) else None,
                 text=texts[index],
                 hands_on=step.id in needed,
-                endpoint=wait_endpoint(loaded.flow_id, step) if isinstance(step, WaitStep) else None,
+                endpoint=wait_endpoint(loaded, step) if isinstance(step, WaitStep) else None,
                 is_linked=is_linked(flow, step, manifest),
             )
         )

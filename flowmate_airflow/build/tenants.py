@@ -50,6 +50,8 @@ def dispatcher_dag(graph: FlowGraph) -> DAG | None:
         own_schedules=own,
         schedule=flow.schedule,
         zone=flow.timezone,
+        webhook=graph.webhook.name if graph.webhook is not None else None,
+        debounce=graph.webhook.debounce if graph.webhook is not None else 0,
         retries=3,
         retry_delay=timedelta(seconds=30),
     )

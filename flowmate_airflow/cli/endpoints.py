@@ -134,7 +134,7 @@ def _of_file(path: Path, arguments: Namespace) -> Endpoint:
     endpoint = flow_endpoint(loaded, catalog)
     if endpoint is not None:
         return endpoint
-    waits = [wait_endpoint(loaded.flow_id, step) for step in loaded.flow.steps if isinstance(step, WaitStep)]
+    waits = [wait_endpoint(loaded, step) for step in loaded.flow.steps if isinstance(step, WaitStep)]
     if len(waits) == 1:
         return waits[0]
     if waits:

@@ -10,6 +10,7 @@ from flowmate_airflow.catalog.manifest import Events, Manifest, size_in_bytes
 from flowmate_airflow.flows.errors import Problem, did_you_mean
 from flowmate_airflow.flows.models import Flow, UseStep, WaitStep
 from flowmate_airflow.flows.positions import Path, SourceMap
+from flowmate_airflow.flows.tenantchecks import is_linked
 from flowmate_airflow.flows.webhookmodels import WEBHOOK, EndpointOptions
 from flowmate_airflow.webhooks.endpoints import MAX_NAME, WAITS
 
@@ -50,7 +51,8 @@ def check_webhook(flow: Flow, source: SourceMap, catalog: Catalog) -> Iterator[P
             at="key",
         )
     taken = taken_events(flow, catalog)
-    yield from _check_endpoint(webhook, ("webhook",), source, taken[1] if taken else None)
+    own = taken is not None and is_linked(flow, taken[0], catalog.get(taken[0].connector))
+    yield from _check_endpoint(webhook, ("webhook",), source, taken[1] if taken else None, has_own=own)
     if webhook.debounce is not None and not timedelta(0) < webhook.debounce <= timedelta(hours=1):
         yield source.problem("`debounce` must be between 1s and 1h", ("webhook", "debounce"))
     yield from _check_reply(flow, source)
@@ -78,8 +80,12 @@ def check_wait(step: WaitStep, path: Path, first: bool, flow: Flow, source: Sour
 
 
 def _check_endpoint(
-    options: EndpointOptions, path: Path, source: SourceMap, events: Events | None
+    options: EndpointOptions, path: Path, source: SourceMap, events: Events | None, *, has_own: bool = False
 ) -> Iterator[Problem]:
+    """Yield what is wrong with an address.
+
+    :param has_own: whether tenants' links may hold secrets of their own
+    """
     # Only flows with webhooks need the schemes, which take a while to import.
     from flowmate_airflow.webhooks.proofs import UrlToken
     from flowmate_airflow.webhooks.schemes import SCHEMES, scheme_named
@@ -100,7 +106,7 @@ def _check_endpoint(
         message, _, hint = str(error).partition("; ")
         yield source.problem(message, (*path, "options"), hint or None, at="key")
         return
-    is_given = options.connection is not None or (events is not None and events.subscribes)
+    is_given = options.connection is not None or has_own or (events is not None and events.subscribes)
     if not is_given and not isinstance(scheme.proof, UrlToken):
         yield source.problem(
             f"the scheme `{name}` needs a secret, without which nobody is let in",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any, Literal, NoReturn, TypeAlias
@@ -21,6 +21,7 @@ from flowmate_airflow.steps.tenantplan import OFF, Plan, named, plan
 from flowmate_airflow.steps.tenantschedules import Clock
 from flowmate_airflow.store.store import Store, open_store
 from flowmate_airflow.store.tenants import find_flow, give_turn, take_turn, tenants_of, turns_of
+from flowmate_airflow.store.waiting import tenants_waiting
 from flowmate_airflow.triggers.runs import RunsOverTrigger
 
 Active: TypeAlias = Literal["queue", "skip"]
@@ -114,6 +115,9 @@ class RunTenantsOperator(BaseOperator):
         who are due, and does not wait for them
     :param schedule: the flow's own, for tenants who have none
     :param zone: the time zone of schedules
+    :param webhook: the endpoint whose events start runs. Then these are started for tenants for whom some wait, and not
+        waited for
+    :param debounce: seconds that it must have been quiet at a tenant's address
     """
 
     template_fields: Sequence[str] = ()
@@ -129,6 +133,8 @@ class RunTenantsOperator(BaseOperator):
         own_schedules: bool = False,
         schedule: str | None = None,
         zone: str = "UTC",
+        webhook: str | None = None,
+        debounce: float = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -139,6 +145,8 @@ class RunTenantsOperator(BaseOperator):
         self.own_schedules = own_schedules
         self.schedule = schedule
         self.zone = zone
+        self.webhook = webhook
+        self.debounce = debounce
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Start the runs, and wait for their end where tenants have no schedules of their own."""
@@ -150,6 +158,8 @@ class RunTenantsOperator(BaseOperator):
             store, runs = open_store(), Runs(self.flow, task_instance)
             said = tenants_of(store, self.flow)
             found = plan(store, self.connectors, self.who, said)
+            if self.webhook is not None:
+                self._only_waiting(found, tenants_waiting(store, self.webhook, debounce=self.debounce))
             own = {}
             if is_timed:
                 clock = Clock(store, self.flow, self.schedule, self.zone, said, datetime.now(timezone.utc))
@@ -163,10 +173,8 @@ class RunTenantsOperator(BaseOperator):
             self._start(runs, found, run_ids, own, context)
             if is_timed:
                 clock.started(due.since)
-        if is_timed:
+        if not found.start or self._only_starts(context):
             return self._end(found, len(found.start), context)
-        if not found.start:
-            return self._end(found, 0, context)
         self.log.info("%d runs are started", len(found.start))
         self.defer(
             trigger=RunsOverTrigger(dag_id=self.flow, run_ids=[run_ids[name] for name in found.start]),
@@ -196,11 +204,17 @@ class RunTenantsOperator(BaseOperator):
         good = sum(name not in found.failed and name not in found.skipped for name in own)
         return self._end(found, good, context)
 
+    def _only_waiting(self, found: Plan, waiting: Collection[str]) -> None:
+        """Start runs only for tenants for whom events wait; those of others stay until it runs for them."""
+        found.only(waiting)
+        others = set(waiting).difference(found.start, found.skipped, found.unlinked, found.failed)
+        found.unlinked.update(dict.fromkeys(others, "events wait for them, and the flow does not run for them"))
+
     def _leave_out(self, store: Store, runs: Runs, found: Plan, run_ids: Mapping[str, str], context: Any) -> None:
         """Start none for tenants whose run would be skipped, or would only be one more that waits."""
         flow, why = self.flow, "a run of theirs is active still"
         if self.active == "queue":
-            if _run_type(context) != "scheduled":
+            if self.webhook is None and _run_type(context) != "scheduled":
                 return  # somebody wants it, perhaps with another conf than the one that waits
             flow, why = f"{self.flow}{NEXT}", "a run of theirs waits for its turn already"
         turns = turns_of(store, flow)
@@ -233,7 +247,7 @@ class RunTenantsOperator(BaseOperator):
             "unlinked": found.unlinked,
         }
         all_of_them = len({*found.start, *found.failed})
-        text = f"{good:,} of {all_of_them:,} tenants {'started' if self._is_timed(context) else 'done'}"
+        text = f"{good:,} of {all_of_them:,} tenants {'started' if self._only_starts(context) else 'done'}"
         if found.failed:
             context["ti"].xcom_push(key="return_value", value=result)
             raise AirflowFailException(f"{text}; failed: {named(found.failed)}")
@@ -243,6 +257,10 @@ class RunTenantsOperator(BaseOperator):
     def _is_timed(self, context: Any) -> bool:
         """Whether it starts runs for those tenants who are due, and does not wait for them."""
         return self.own_schedules and _run_type(context) == "scheduled"
+
+    def _only_starts(self, context: Any) -> bool:
+        """Whether it does not wait for the runs: what comes for others meanwhile would wait, too."""
+        return self.webhook is not None or self._is_timed(context)
 
 
 def run_id(tenant: str, moment: datetime) -> str:

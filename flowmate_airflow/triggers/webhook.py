@@ -79,7 +79,7 @@ class WebhookEventTrigger(BaseEventTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """See :meth:`BaseTrigger.serialize`."""
-        names = ("endpoint", "debounce", "attempts", "tenants")
+        names = ("endpoint", "debounce", "attempts", *(["tenants"] if self.tenants else []))
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     def shared_stream_key(self) -> Hashable | None:

@@ -11,7 +11,8 @@ from airflow.serialization.serialized_objects import DagSerialization
 from played import manifest
 
 from flowmate_airflow.build.dag import build_dag
-from flowmate_airflow.build.graph import build_graph
+from flowmate_airflow.build.graph import FlowGraph, build_graph
+from flowmate_airflow.build.tenants import dispatcher_dag
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.load import read_flow
 from flowmate_airflow.operators.reply import ReplyOperator
@@ -44,11 +45,19 @@ class _Catalog:
         return manifest(name=name, auth={})
 
 
-def dag_of(text: str) -> DAG:
-    catalog: Any = _Catalog()
+class _LinkedCatalog:
+    def get(self, name: str) -> Manifest:
+        return manifest(name=name)
+
+
+def graph_of(text: str, catalog: Any) -> FlowGraph:
     loaded = read_flow(text.encode(), Path("x.yaml"), catalog)
     assert loaded is not None
-    return build_dag(build_graph(loaded, catalog))
+    return build_graph(loaded, catalog)
+
+
+def dag_of(text: str) -> DAG:
+    return build_dag(graph_of(text, _Catalog()))
 
 
 def test_the_first_task_takes_the_events_and_the_first_steps_get_them():
@@ -94,3 +103,34 @@ def test_a_step_that_waits_is_a_sensor_with_an_endpoint_of_its_own():
     assert task.execution_timeout is None
     assert [asset.uri for asset in task.inlets] == ["flowmate://webhooks/orders~paid"]
     assert task.inlets[0].watchers == []
+
+
+def test_with_tenants_the_asset_starts_the_dag_that_starts_their_runs():
+    text = (WEBHOOK % "").replace("webhook:", "tenants: linked\nwebhook:")
+    graph = graph_of(text, _LinkedCatalog())
+    dag, dispatcher = build_dag(graph), dispatcher_dag(graph)
+    assert dispatcher is not None
+    assert dag.schedule is None
+    (asset,) = dispatcher.schedule
+    told = Endpoint.from_json("orders", asset.extra[EXTRA])
+    assert (told.tenants, told.connector, told.connection) == (True, None, "hooks")  # no trigger takes the events
+    trigger = asset.watchers[0].trigger.serialize()[1]
+    assert trigger == {"endpoint": "orders", "debounce": 5.0, "attempts": 7, "tenants": True}
+    (starts,) = dispatcher.tasks
+    assert (starts.webhook, starts.debounce) == ("orders", 5.0)
+    sensor = dag.get_task("webhook")
+    assert isinstance(sensor, WebhookSensor)
+    assert (sensor.tenants, sensor.upstream_task_ids) == (True, {"tenant"})
+    assert sensor.downstream_task_ids == {"first", "aside"}
+    for each in (dag, dispatcher):
+        assert DagSerialization.to_dict(each) == DagSerialization.to_dict(each)
+
+
+def test_with_tenants_a_step_that_waits_has_an_endpoint_for_each():
+    task = build_dag(graph_of(WAIT.replace("defaults:", "tenants: linked\ndefaults:"), _LinkedCatalog())).get_task(
+        "paid"
+    )
+    assert isinstance(task, WebhookSensor)
+    assert task.tenants
+    told = Endpoint.from_json("orders~paid", task.inlets[0].extra[EXTRA])
+    assert (told.tenants, told.connector) == (True, None)
