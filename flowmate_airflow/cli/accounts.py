@@ -7,18 +7,25 @@ import os
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from flowmate_airflow.auth.credentials import Account, account_of, missing_connection
-from flowmate_airflow.steps.errors import ConfigFailure
+from flowmate_airflow.auth.asking import ask
+from flowmate_airflow.auth.credentials import Account, missing_connection
+from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.steps.errors import ConfigFailure, StepError
 
 ENVIRONMENT = "AIRFLOW_CONN_"
 _EXTRA_KEY = "__extra__"
 
 
-def find_account(conn_id: str, step: str, use: str) -> Account:
+def find_account(
+    conn_id: str, step: str, use: str, *, manifest: Manifest | None = None, refused: Account | None = None
+) -> Account:
     """Return the Connection of that id.
 
     :param step: the step that names it, for errors
+    :param manifest: the connector's that gets its credentials
+    :param refused: the Connection as it was, when its token was refused before its time
     :raises ConfigFailure: there is none, or it cannot be read
+    :raises TransientFailure: it has no credentials just now
     """
     text = os.environ.get(f"{ENVIRONMENT}{conn_id.upper()}")
     if text:
@@ -29,7 +36,7 @@ def find_account(conn_id: str, step: str, use: str) -> Account:
             raise ConfigFailure(
                 f"step `{step}`: the environment variable {ENVIRONMENT}{conn_id.upper()} is no Connection: {error}"
             ) from None
-    return _from_airflow(conn_id, step, use)
+    return _from_airflow(conn_id, step, use, manifest, refused)
 
 
 def _from_json(conn_id: str, text: str) -> Account:
@@ -90,16 +97,16 @@ def _port(value: Any) -> int | None:
         raise ValueError("its port is not a number") from None
 
 
-def _from_airflow(conn_id: str, step: str, use: str) -> Account:
+def _from_airflow(conn_id: str, step: str, use: str, manifest: Manifest | None, refused: Account | None) -> Account:
     try:
         from airflow.models.connection import Connection
         from airflow.sdk.exceptions import AirflowNotFoundException
 
         try:
-            return account_of(Connection.get_connection_from_secrets(conn_id))
+            return ask(Connection.get_connection_from_secrets, conn_id, step, manifest=manifest, refused=refused)
         except AirflowNotFoundException:
             raise missing_connection(conn_id, step, use) from None
-    except ConfigFailure:
+    except StepError:
         raise
     except Exception as error:
         raise ConfigFailure(

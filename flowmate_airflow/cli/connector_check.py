@@ -18,7 +18,7 @@ from flowmate_airflow.cli.connector_add import read_image, stderr_log
 from flowmate_airflow.cli.engines import Engines
 from flowmate_airflow.cli.errors import FAILED, CommandError, UsageError
 from flowmate_airflow.flows.errors import FlowFileError, did_you_mean
-from flowmate_airflow.steps.errors import ConfigFailure
+from flowmate_airflow.steps.errors import StepError
 from flowmate_airflow.steps.runtimes import RuntimeName, runtime_name
 
 _NAME = r"[a-z][a-z0-9_-]{0,63}"
@@ -29,7 +29,7 @@ def check_connector(arguments: Namespace) -> int:
     only = _checks(arguments.only)
     try:
         report = _examine(arguments, only)
-    except (AuthoringError, FlowFileError, ConfigFailure) as error:
+    except (AuthoringError, FlowFileError, StepError) as error:
         raise CommandError(str(error)) from None
     if arguments.format == "json":
         print_json(report.as_dict())
@@ -96,7 +96,7 @@ def _inputs(arguments: Namespace, manifest: Manifest) -> tuple[Inputs, Inputs | 
 
     good = Inputs() if arguments.config is None else read_inputs(Path(arguments.config), manifest)
     if arguments.connection is not None:
-        account = find_account(arguments.connection, "check", manifest.name)
+        account = find_account(arguments.connection, "check", manifest.name, manifest=manifest)
         credentials = {**credentials_for(manifest, account, "check"), **(good.credentials or {})}
         good = Inputs(credentials, good.config, good.messages)
     bad = None if arguments.bad_config is None else read_inputs(Path(arguments.bad_config), manifest)

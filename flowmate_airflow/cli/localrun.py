@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from flowmate_airflow.auth.credentials import secrets_of, texts_in
+from flowmate_airflow.auth.credentials import Account, secrets_of, texts_in
 from flowmate_airflow.auth.masking import Masker
 from flowmate_airflow.batches.batch import BatchError, BatchValue, BatchWriter, read_batch
 from flowmate_airflow.batches.message import Message
@@ -133,8 +133,7 @@ class LocalRun:
 
     def _use(self, step: UseStep, manifest: Manifest, source: Input, writer: BatchWriter) -> BatchValue:
         config = render(step.with_, context_of(self._facts), environment())
-        account = find_account(step.connection, step.id, step.use) if step.connection else None
-        self._mask.add(secrets_of(account))
+        account = None if step.connection is None else self._account(step, manifest)
         run = StepRun(self._facts.flow_id, self._facts.run_id, step.id)
         call = StepCall(
             manifest,
@@ -154,12 +153,18 @@ class LocalRun:
             self.log(step.id),
             reading=Reading(step.select, step.sync.mode, step.sync.cursors),
             external_id=step.external_id,
+            renew=None if account is None else lambda refused: self._account(step, manifest, refused),
             listener=Listener(
                 progress=lambda progress: self._display.progress(step.id, progress),
                 credentials=lambda changed: self._mask.add(texts_in(changed)),
             ),
         )
         return session.run(source, writer)
+
+    def _account(self, step: UseStep, manifest: Manifest, refused: Account | None = None) -> Account:
+        account = find_account(str(step.connection), step.id, step.use, manifest=manifest, refused=refused)
+        self._mask.add(secrets_of(account))
+        return account
 
 
 class LogToDisplay(logging.Handler):

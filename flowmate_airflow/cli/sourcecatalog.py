@@ -63,7 +63,9 @@ def ask_source(step: UseStep, manifest: Manifest, facts: RunFacts, runtime: Runt
         raise ConfigFailure(_cannot(manifest, "its manifest says `discover: false`"))
     mask = Masker()
     try:
-        account = find_account(step.connection, step.id, step.use) if step.connection else None
+        account = None
+        if step.connection is not None:
+            account = find_account(step.connection, step.id, step.use, manifest=manifest)
         mask.add(secrets_of(account))
         config = render(step.with_, context_of(facts), environment())
         call = StepCall(manifest, step.use, StepRun(facts.flow_id, facts.run_id, step.id), config, account=account)

@@ -45,6 +45,7 @@ class Seen:
     :param failure: why it could not be run, or was ended by the runtime
     :param state_at: how many records there were at the last state
     :param noise: lines of stdout that mean nothing in its protocol
+    :param renewals: how often it asked for new credentials
     """
 
     what: str
@@ -70,6 +71,7 @@ class Seen:
     catalog: list[Stream] | None = None
     description: Mapping[str, Any] | None = None
     noise: int = 0
+    renewals: int = 0
     last_line: str = ""
     seconds: float = 0.0
 

@@ -24,6 +24,7 @@ from flowmate_airflow.protocols.events import (
     MessageEvent,
     ProtocolError,
     RejectedEvent,
+    RenewalEvent,
     RequestError,
     ResultEvent,
     StateEvent,
@@ -76,7 +77,7 @@ class Session:
             )
             job = replace(job, limits=_bounded(job.limits))
             with self.runtime.start(job, conversation.feed(items)) as running:
-                self._watch(running, conversation, seen, seconds, cut)
+                self._watch(running, conversation, seen, request, seconds, cut)
                 if not seen.cut and not seen.full and seen.broken is None:
                     files = running.read_back() if job.read_back else {}
                     for event in conversation.end(-1 if seen.code is None else seen.code, files):
@@ -88,7 +89,15 @@ class Session:
         seen.seconds = time.monotonic() - started
         return seen
 
-    def _watch(self, running: Running, conversation: Conversation, seen: Seen, seconds: float, cut: Cut | None) -> None:
+    def _watch(
+        self,
+        running: Running,
+        conversation: Conversation,
+        seen: Seen,
+        request: Request,
+        seconds: float,
+        cut: Cut | None,
+    ) -> None:
         def end() -> None:
             seen.late = True
             running.stop()
@@ -99,7 +108,10 @@ class Session:
             for stream, line in running.lines():
                 if seen.cut or seen.full or seen.broken is not None:
                     continue
+                asked = seen.renewals
                 self._take(conversation, stream, line, seen)
+                if seen.renewals > asked:  # there are no others here
+                    running.send(conversation.renewed(request.credentials))
                 seen.full = len(seen.records) >= MAX_RECORDS
                 if cut is not None and not seen.full:
                     seen.cut = cut(seen)
@@ -196,6 +208,10 @@ def _catalog(seen: Seen, event: CatalogEvent) -> None:
     seen.catalog = list(event.streams)
 
 
+def _renewal(seen: Seen, event: RenewalEvent) -> None:
+    seen.renewals += 1
+
+
 def _describe(seen: Seen, event: DescribeEvent) -> None:
     seen.description = event.description
 
@@ -210,4 +226,5 @@ _NOTES: Mapping[type, Callable[[Seen, Any], None]] = {
     ErrorEvent: lambda seen, event: seen.errors.append(event),
     RejectedEvent: lambda seen, event: seen.rejected.append(event),
     ResultEvent: lambda seen, event: seen.results.append(event.message_id),
+    RenewalEvent: _renewal,
 }

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flowmate_airflow.auth.credentials import Account, secrets_of
+from flowmate_airflow.auth.credentials import METHOD_KEY, Account, secrets_of
 from flowmate_airflow.authoring.conformance.inputs import Inputs, secret_names, texts_in
 from flowmate_airflow.authoring.conformance.report import Failed, Skipped
 from flowmate_airflow.authoring.conformance.seen import Seen
 from flowmate_airflow.authoring.conformance.session import Cut, Session
 from flowmate_airflow.authoring.images import ImageFacts
+from flowmate_airflow.catalog.auth import RENEWED
 from flowmate_airflow.catalog.manifest import Function, Manifest
-from flowmate_airflow.protocols.base import Item, Request
+from flowmate_airflow.protocols.base import RENEWS, Item, Request
 from flowmate_airflow.protocols.streams import Load, SelectedStream, Stream
 from flowmate_airflow.steps.calls import StepCall, StepRun
 from flowmate_airflow.steps.conversations import has_streams
@@ -237,4 +238,13 @@ class Subject:
             made = call.request(request.pop("selected", None), request.pop("incoming", ()), verb)
         except StepError as error:
             raise Skipped(str(error).replace("step `check`: after rendering, ", "")) from None
+        if verb == "run" and self._renews(inputs):
+            made = replace(made, context={**made.context, RENEWS: True})
         return made if calls is None else replace(made, function=calls)
+
+    def _renews(self, inputs: Inputs) -> bool:
+        """Whether the component may ask for new credentials, as it may in a flow."""
+        methods = self.manifest.auth
+        named = (inputs.credentials or {}).get(METHOD_KEY)
+        method = next(iter(methods.values())) if named is None and len(methods) == 1 else methods.get(str(named))
+        return not self.manifest.is_foreign and bool(inputs.credentials) and isinstance(method, RENEWED)
