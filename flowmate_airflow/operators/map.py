@@ -8,12 +8,16 @@ from typing import Any, ClassVar
 from airflow.sdk import BaseOperator
 
 from flowmate_airflow.batches.batch import BatchValue
+from flowmate_airflow.operators.replay import tenant_of
 from flowmate_airflow.operators.step import airflow_failures, batch_writer, empty_in_replay, step_input
+from flowmate_airflow.steps.links import TenantFacts
 from flowmate_airflow.steps.mapping import map_lines
 
 
 class MapOperator(BaseOperator):
     """Make new messages out of each message, by a JSONata expression.
+
+    In the run of a tenant the expression knows `$tenant.id`, `$tenant.config` and `$tenant.mapping`.
 
     :param expression: JSONata over the whole message; its result is the data of the new message, a list makes a
         message of each element, no result makes none
@@ -45,8 +49,16 @@ class MapOperator(BaseOperator):
             empty = empty_in_replay(context, self.inputs)
             if empty is not None:
                 return empty
-            for message in map_lines(self.expression, step_input(context, self.inputs, self.when).read()):
+            source = step_input(context, self.inputs, self.when)
+            for message in map_lines(self.expression, source.read(), self._names(context)):
                 writer.write(message)
             value = writer.finish()
         self.log.info("%s messages made", f"{value['count']:,}")
         return value
+
+    def _names(self, context: Any) -> dict[str, Any] | None:
+        """Return what the expression knows of the run's tenant, where it asks: that is in the store."""
+        tenant = tenant_of(context)
+        if not tenant or "$tenant" not in self.expression:
+            return None
+        return {"tenant": dict(TenantFacts(tenant, context["ti"].dag_id))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import jlens
 
@@ -19,15 +20,16 @@ MAX_DEPTH = 500
 """Nested calls in one evaluation."""
 
 
-def map_lines(expression: str, lines: Iterable[bytes]) -> Iterator[Message]:
+def map_lines(expression: str, lines: Iterable[bytes], names: dict[str, Any] | None = None) -> Iterator[Message]:
     """Yield the messages that an expression makes: none for no result, one for each element of a list, else one.
 
+    :param names: what the expression knows as `$name`
     :raises ConfigFailure: the expression fails for a message
     """
     compiled = compile_jsonata(expression)
     for line in lines:
         message = decoded(line)
-        result = evaluate(compiled, message, "map")
+        result = evaluate(compiled, message, "map", names)
         if isinstance(result, list):
             for number, item in enumerate(result):
                 yield derived(message, item, f".{number}")
@@ -63,15 +65,21 @@ def is_picked(condition: str, line: bytes) -> bool:
     return bool(result)
 
 
-def evaluate(expression: jlens.Expression, message: Message, key: str) -> object:
+def evaluate(expression: jlens.Expression, message: Message, key: str, names: dict[str, Any] | None = None) -> object:
     """Return what an expression gives for a message, within limits of time and size.
 
     :param key: the flow's key that has the expression, for the error
+    :param names: what the expression knows as `$name`
     :raises ConfigFailure: it fails
     """
     try:
         return expression.evaluate(
-            message, timeout=TIMEOUT, max_depth=MAX_DEPTH, max_result_size=MAX_RESULT, max_string_length=MAX_RESULT
+            message,
+            names,
+            timeout=TIMEOUT,
+            max_depth=MAX_DEPTH,
+            max_result_size=MAX_RESULT,
+            max_string_length=MAX_RESULT,
         )
     except jlens.JlensError as error:
         raise ConfigFailure(f"`{key}` failed for message {message.get('id')}: {error}") from None
