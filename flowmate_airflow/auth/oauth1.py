@@ -10,7 +10,8 @@ from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.grants import Grant
 from flowmate_airflow.auth.http import Sign, send
 from flowmate_airflow.auth.keys import private_key
-from flowmate_airflow.auth.templates import filled_address, filled_params
+from flowmate_airflow.auth.reach import address_of
+from flowmate_airflow.auth.templates import filled_params
 from flowmate_airflow.auth.tokens import Login, token_text
 from flowmate_airflow.auth.values import Client
 from flowmate_airflow.catalog.auth import OAuth1
@@ -32,7 +33,7 @@ def begin(method: OAuth1, values: Mapping[str, str], client: Client, callback_ur
     # Without it, the provider is one of OAuth 1.0, in which a consent can be slipped to somebody else.
     if str(told.get("oauth_callback_confirmed")).lower() != "true":
         raise LoginError("the provider does not confirm the address of the way back (RFC 5849, 2.1)")
-    address = filled_address(str(method.authorize_url), values, private=method.private)
+    address = address_of(method, str(method.authorize_url), values)
     params = {**filled_params(method.authorize_params, values), "oauth_token": token}
     return add_params_to_uri(address, list(params.items())), token, secret
 
@@ -102,7 +103,7 @@ def _asked(
     secrets: tuple[str, ...],
 ) -> tuple[str, str, Mapping[str, str]]:
     """Ask for a token and return it with its secret, and all that was answered."""
-    address = filled_address(str(url), values, private=method.private)
+    address = address_of(method, str(url), values)
     answer = send("POST", address, private=method.private, sign=sign)
     told = read(answer, (client.client_secret, *secrets))
     if not isinstance(told, dict):

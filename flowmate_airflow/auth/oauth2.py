@@ -15,7 +15,8 @@ from flowmate_airflow.auth.answers import metadata, read, said, without
 from flowmate_airflow.auth.errors import Denied, Kind, LoginError
 from flowmate_airflow.auth.grants import Grant
 from flowmate_airflow.auth.jwtbearer import assertion
-from flowmate_airflow.auth.templates import filled_address, filled_params
+from flowmate_airflow.auth.reach import address_of
+from flowmate_airflow.auth.templates import filled_params
 from flowmate_airflow.auth.tokenrequests import ask
 from flowmate_airflow.auth.tokens import Login, login_of
 from flowmate_airflow.auth.values import Client, client_of, values_of
@@ -65,7 +66,7 @@ def authorization_url(
         verifier = pkce.create_code_verifier(_VERIFIER)
         challenge = pkce.create_code_challenge(verifier, "S256")
         params.update(code_challenge=challenge, code_challenge_method="S256")
-    address = filled_address(method.authorize_url, values, private=method.private)
+    address = address_of(method, method.authorize_url, values)
     return add_params_to_uri(address, list(params.items())), verifier
 
 
@@ -99,7 +100,7 @@ def _check_issuer(method: OAuth2, values: Mapping[str, str], issuer: str | None)
         return
     if method.issuer is None:
         return
-    expected = filled_address(method.issuer, values, private=method.private)
+    expected = address_of(method, method.issuer, values)
     if not hmac.compare_digest(issuer.encode(), expected.encode()):
         raise LoginError(f"the way back is from {without(issuer, ())}, not from {expected}, which was asked", "refused")
 
@@ -162,7 +163,7 @@ def revoke(method: OAuth2, values: Mapping[str, str], client: Client, grant: Gra
     """
     if method.revoke_url is None:
         return False
-    url = filled_address(method.revoke_url, values, private=method.private)
+    url = address_of(method, method.revoke_url, values)
     tokens = {"refresh_token": grant.refresh_token, "access_token": grant.access_token}
     results = [
         _take_back(method, values, client, url, token, hint) for hint, token in tokens.items() if token is not None
@@ -199,7 +200,7 @@ def _without_person(method: OAuth2, values: Mapping[str, str], client: Client, l
         body = BackendApplicationClient(client.client_id).prepare_request_body(include_client_id=False, scope=scope)
         params = _params(body)
     else:
-        audience = filled_address(method.token_url, values, private=method.private)
+        audience = address_of(method, method.token_url, values)
         signed = assertion(method.jwt, values, client, audience, time.time())
         params = {"grant_type": ServiceApplicationClient.grant_type, "assertion": signed}
         if scope is not None and "scope" not in method.jwt.claims:
@@ -218,7 +219,7 @@ def _brought(
     lost: Kind = "refused",
 ) -> Login:
     """Ask for tokens and return what comes."""
-    answer = ask(method, values, client, filled_address(url, values, private=method.private), params)
+    answer = ask(method, values, client, address_of(method, url, values), params)
     secrets = [client.client_secret, *(params.get(name) for name in _SECRET)]
     return login_of(method, answer, read(answer, secrets, lost=lost), before)
 

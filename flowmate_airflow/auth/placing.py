@@ -12,7 +12,8 @@ from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.http import Answer, Sign, send
 from flowmate_airflow.auth.oauth1 import signature
-from flowmate_airflow.auth.templates import filled_address, filled_json, filled_params
+from flowmate_airflow.auth.reach import address_of
+from flowmate_airflow.auth.templates import filled_json, filled_params
 from flowmate_airflow.auth.values import Client
 from flowmate_airflow.catalog.auth import (
     ApiKeyAuth,
@@ -55,7 +56,7 @@ def sent(
     names = {name.lower() for name in own}
     return send(
         request.method,
-        filled_address(request.url, values, private=method.private),
+        address_of(method, request.url, values),
         private=method.private,
         headers={**{name: value for name, value in given.items() if name.lower() not in names}, **own},
         params={**(params or {}), **filled_params(request.params, values)},

@@ -28,6 +28,14 @@ def names_in_host(template: str) -> list[str]:
     return list(names_in(written["host"])) if written else []
 
 
+def is_chosen_host(template: str) -> bool:
+    """Whether a value alone says, in an address, which host it is."""
+    written = WRITTEN.fullmatch(template)
+    return BEGUN.fullmatch(template) is not None or (
+        written is not None and NAME.fullmatch(written["host"]) is not None
+    )
+
+
 def texts_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Yield each text in JSON with its path."""
     if isinstance(value, str):

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from flowmate_airflow.auth.credentials import Account, method_for
-from flowmate_airflow.auth.templates import NAME, names_in
 from flowmate_airflow.auth.values import values_of
 from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.catalog.placeholders import NAME, names_in
 from flowmate_airflow.runtimes.egress.rules import Egress, Host, host_and_port, hosts_of
 from flowmate_airflow.steps.errors import ConfigFailure
 
@@ -34,7 +34,7 @@ def egress_of(manifest: Manifest, account: Account | None, step: str) -> Egress 
     found: dict[Host, None] = {}
     for pattern in method.hosts:
         try:
-            found.update(dict.fromkeys(_hosts(pattern, values)))
+            found.update(dict.fromkeys(hosts_in(pattern, values)))
         except ValueError:
             raise ConfigFailure(
                 f"step `{step}`: `{pattern}` of the hosts of {manifest.name}'s manifest makes no host's name with what "
@@ -44,7 +44,7 @@ def egress_of(manifest: Manifest, account: Account | None, step: str) -> Egress 
     return Egress(manifest.name, tuple(found), private=method.private)
 
 
-def _hosts(pattern: str, values: Mapping[str, str]) -> Iterator[Host]:
+def hosts_in(pattern: str, values: Mapping[str, str]) -> Iterator[Host]:
     """Yield the host of a pattern, none where a value is missing.
 
     :raises ValueError: a value cannot stand there

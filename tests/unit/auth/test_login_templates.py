@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.auth.reach import address_of
 from flowmate_airflow.auth.templates import filled_address, filled_json, filled_params
+from flowmate_airflow.catalog.auth import AuthMethod
 from flowmate_airflow.catalog.placeholders import names_in, names_in_host
 
 
@@ -123,3 +125,34 @@ def test_names_are_found() -> None:
     assert names_in_host("https://{a}.{b}.example.com/{c}") == ["a", "b"]
     assert names_in_host("{url}/{c}") == ["url"]
     assert names_in_host("https://example.com/{c}") == []
+
+
+@pytest.mark.parametrize(
+    ("hosts", "value", "is_listed"),
+    [
+        ([], "https://anything.example.net", True),
+        (["*.example.com"], "https://eu.example.com", True),
+        (["*.example.com"], "https://EU.Example.com:443/base", True),
+        (["*.example.com"], "https://example.com.evil.net", False),
+        (["*.example.com"], "https://example.com", False),
+        (["*.example.com"], "https://eu.example.com:8443", False),
+        (["a.example.com:8443"], "https://a.example.com:8443", True),
+        (["{server}"], "https://anything.example.net", True),
+        (["{other}", "*.{other}.example.com"], "https://a.eu.example.com", True),
+        (["{missing}"], "https://a.example.com", False),
+        (["[2001:db8::1]"], "https://[2001:db8:0::1]", True),
+        (["*.example.com"], f"https://{'a' * 64}.example.com", False),
+    ],
+)
+def test_a_host_that_a_value_alone_names_is_one_of_the_manifests(hosts: list[str], value: str, is_listed: bool) -> None:
+    parts = {"server": "extra.server", "other": "extra.other", "missing": "extra.missing"}
+    method = AuthMethod.model_validate({"optional": parts, "hosts": hosts})
+    values = {"server": value, "other": "eu"}
+    if is_listed:
+        assert address_of(method, "{server}/token", values) == f"{value}/token"
+        return
+    with pytest.raises(LoginError, match=r"`server` leads to .* not among the `hosts`") as caught:
+        address_of(method, "{server}/token", values)
+    assert caught.value.kind == "config"
+    # What the manifest's author wrote himself needs no list.
+    assert address_of(method, "https://{other}.login.example.org/token", values)

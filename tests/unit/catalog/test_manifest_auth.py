@@ -61,7 +61,7 @@ def read(tmp_path: Path, method: str) -> Manifest:
             f"{OAUTH2}token_names: {{acces_token: a}}\n",
             "`acces_token` cannot be a name here",
             "acces_token",
-            "did you mean `access_token`?",
+            "did you mean `access_token`",
         ),
         ("required: {a: pasword}\n", "`a` cannot be", "pasword", ""),
         (
