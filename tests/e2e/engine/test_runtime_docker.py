@@ -96,6 +96,24 @@ sys.exit(75)"""
     assert run(runtime, job(code), [b"one\n", b"two\n"]) == Result([b"got one", b"got two"], [b"a note"], 75, None)
 
 
+def test_stdin_that_is_kept_open_takes_more_while_the_output_goes_on(runtime: DockerRuntime) -> None:
+    code = "import sys\nfor line in sys.stdin:\n    print(line.strip(), flush=True)\n    if 'more' in line: break"
+    seen = []
+    with runtime.start(replace(job(code), keeps_stdin=True), [b"all\n"]) as running:
+        for _, line in running.lines():
+            seen.append(line)
+            if line == b"all":
+                running.send(b"more\n")
+        assert running.wait() == 0
+    assert seen == [b"all", b"more"]
+
+
+def test_one_that_waits_for_more_is_gone_with_its_context(runtime: DockerRuntime) -> None:
+    code = "import sys\nprint('ready', flush=True)\nsys.stdin.read()"
+    with runtime.start(replace(job(code), keeps_stdin=True), [b"all\n"]) as running:
+        assert next(iter(running.lines())) == ("stdout", b"ready")
+
+
 def test_the_container_is_hardened(runtime: DockerRuntime, client: docker.APIClient) -> None:
     locked = replace(job("print(input())", memory=64 * MIB, cpus=64.0, pids=17), read_only=True, user="1000:1000")
     go_on = threading.Event()
