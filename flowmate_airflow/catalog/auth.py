@@ -221,7 +221,10 @@ class OAuth2(AuthMethod):
     jwt: JwtBearer | None = Field(default=None, description="For the grant `jwt_bearer`: the assertion.")
     mtls: bool = Field(
         default=False,
-        description="Show the certificate in `extra.certificate`, with the key in `extra.private_key`, for tokens.",
+        description=(
+            "Show the certificate in `extra.certificate` of the Connection with the client id, with the key in "
+            "`extra.private_key`, when tokens are asked for."
+        ),
     )
 
     @model_validator(mode="after")

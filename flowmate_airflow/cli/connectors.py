@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.manifest import Function, Manifest
 from flowmate_airflow.cli.common import catalog_of, print_json
 from flowmate_airflow.cli.errors import CommandError, UsageError
@@ -108,13 +108,44 @@ def _description(manifest: Manifest) -> Iterator[str]:
 
 
 def _auth_lines(manifest: Manifest, name: str, method: AuthMethod) -> Iterator[str]:
-    yield f"  {name}: {method.title}" if method.title else f"  {name}"
-    parts = [(key, source, "required") for key, source in method.required.items()]
-    parts += [(key, source, "optional") for key, source in method.optional.items()]
-    width = max((len(source) for _, source, _ in parts), default=0)
-    for key, source, needed in parts:
+    kind = method.type if method.type != "custom" else None
+    yield (
+        f"  {name}: " + ", ".join(word for word in (method.title, kind) if word)
+        if method.title or kind
+        else f"  {name}"
+    )
+    yield from _wrapped(method.description, "    ")
+    parts = list(_parts(method))
+    width = max((len(source) for source, _, _ in parts), default=0)
+    for source, needed, key in parts:
         yield f"    {source:<{width}}  {needed}  as {key}"
-    yield f"    {add_connection(manifest, name)}"
+    yield from _scope_lines(getattr(method, "scopes", {}))
+    if _is_login(method):
+        yield f"    flowmate links add {manifest.name}"
+    else:
+        yield f"    {add_connection(manifest, name)}"
+
+
+def _parts(method: AuthMethod) -> Iterator[tuple[str, str, str]]:
+    """Yield the parts of the Connection with how they are come by: asked, for the login alone, or brought by it."""
+    for names, needed in ((method.required, "required"), (method.optional, "optional")):
+        for key, source in names.items():
+            yield source, needed if key in method.asked else "by login", key
+    for key, source in method.login_parts.items():
+        yield source, "to log in", key
+
+
+def _scope_lines(scopes: Mapping[str, str]) -> Iterator[str]:
+    width = max((len(scope) for scope in scopes), default=0)
+    for scope, purpose in scopes.items():
+        yield from _wrapped(purpose, " " * (width + 12), first=f"    scope {scope:<{width}}  ") or [
+            f"    scope {scope}"
+        ]
+
+
+def _is_login(method: AuthMethod) -> bool:
+    """Whether the credential is what a login brings, which no form can ask for."""
+    return any(key not in method.asked for key in method.required)
 
 
 def _function_lines(manifest: Manifest, name: str, function: Function) -> Iterator[str]:
