@@ -54,15 +54,17 @@ class Person:
         """Return the address of a page for a connector: `new` or `remove`."""
         return self._address(f"{self.base}/{page}/{connector}", **query)
 
-    def check(self, method: str, connector: str) -> None:
+    def check(self, method: str, connector: str | None = None) -> None:
         """Check that they may do something with a connector's link.
 
         :param method: as Airflow calls it: GET, POST, PUT, DELETE
+        :param connector: None: with any
         :raises PageError: they may not
         """
-        if self.connectors is not None and connector not in self.connectors:
+        if connector is not None and self.connectors is not None and connector not in self.connectors:
             raise PageError(404, "Not for this link", "This link is for other connectors.", (self.home, "Back"))
-        if self.user is not None and not may(self.user, method, link_conn_id(connector, self.tenant)):
+        conn_id = None if connector is None else link_conn_id(connector, self.tenant)
+        if self.user is not None and not may(self.user, method, conn_id):
             raise PageError(403, "Not allowed", "Ask an administrator of this Airflow for access to Connections.")
 
     def link_method(self, connector: str) -> str:
