@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flowmate_airflow.cli.connectorcommands import ADD, BUILD, CHECK
 from flowmate_airflow.cli.declarations import FORMAT, Argument, Command, Entry, Group
+from flowmate_airflow.cli.linkcommands import LINKS, TENANTS
 from flowmate_airflow.cli.storecommands import DEAD_LETTERS, STATE
 from flowmate_airflow.cli.webhookcommands import WEBHOOKS
 
@@ -24,9 +25,12 @@ _RUNTIME = Argument(
     {"choices": ["docker", "process"]},
 )
 
+_TENANT = Argument(("--tenant",), "the tenant whose links are used, for a flow with tenants", {"metavar": "TENANT"})
+
 _RUN = (
     _FLOW,
     Argument(("--step",), "run this step only", {"metavar": "ID"}),
+    _TENANT,
     _PARAMS,
     _RUNTIME,
     Argument(
@@ -61,6 +65,7 @@ COMMANDS: tuple[Entry, ...] = (
             "run orders.yaml",
             """run orders.yaml --params '{"since": "2026-01-31"}' --runtime process""",
             "run orders.yaml --step saved --input orders.jsonl",
+            "run orders.yaml --tenant acme",
             "run orders.yaml --full | jq .data",
         ),
     ),
@@ -89,6 +94,7 @@ COMMANDS: tuple[Entry, ...] = (
                 "write a select block with all there is, to be cut down; - prints it",
                 {"metavar": "FILE"},
             ),
+            _TENANT,
             _PARAMS,
             _RUNTIME,
             FORMAT,
@@ -181,6 +187,8 @@ COMMANDS: tuple[Entry, ...] = (
             ),
         ),
     ),
+    LINKS,
+    TENANTS,
     STATE,
     DEAD_LETTERS,
     WEBHOOKS,

@@ -20,6 +20,7 @@ from flowmate_airflow.cli.inputs import read_params
 from flowmate_airflow.cli.runcontext import RunFacts
 from flowmate_airflow.cli.selectblock import select_block
 from flowmate_airflow.cli.sourcecatalog import Asked, ask_source
+from flowmate_airflow.cli.tenancy import for_tenant
 from flowmate_airflow.flows.errors import did_you_mean
 from flowmate_airflow.flows.models import UseStep
 from flowmate_airflow.protocols.streams import Stream
@@ -48,8 +49,10 @@ def discover(arguments: Namespace) -> int:
     """Print the source's tables and fields; the exit code tells whether the step's `select` fits them."""
     catalog = catalog_of(arguments)
     graph = build_graph(load_one(Path(arguments.flow), catalog), catalog)
-    step, manifest = _source(graph, arguments.step)
-    facts = RunFacts(graph.flow_id, "discover", datetime.now(timezone.utc), read_params(graph.flow, arguments.params))
+    _source(graph, arguments.step)
+    step, manifest = _source(for_tenant(graph, arguments.tenant, [arguments.step]).graph, arguments.step)
+    params, now = read_params(graph.flow, arguments.params), datetime.now(timezone.utc)
+    facts = RunFacts(graph.flow_id, "discover", now, params, arguments.tenant or "")
     try:
         asked = ask_source(step, manifest, facts, _runtime(arguments), refresh=arguments.refresh)
     except StepError as error:

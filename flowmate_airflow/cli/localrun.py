@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -20,6 +21,7 @@ from flowmate_airflow.cli.accounts import find_account
 from flowmate_airflow.cli.display import Display
 from flowmate_airflow.cli.engines import Engines
 from flowmate_airflow.cli.runcontext import RunFacts, context_of, environment
+from flowmate_airflow.flows.fieldmaps import FieldMap
 from flowmate_airflow.flows.models import MapStep, UseStep, WaitStep
 from flowmate_airflow.flows.webhookmodels import WEBHOOK
 from flowmate_airflow.protocols.streams import Load
@@ -28,6 +30,7 @@ from flowmate_airflow.steps.calls import StepCall, StepRun
 from flowmate_airflow.steps.connector import Listener
 from flowmate_airflow.steps.errors import ConfigFailure, StepError
 from flowmate_airflow.steps.inputs import NOTHING, Input, input_of
+from flowmate_airflow.steps.links import TenantFacts
 from flowmate_airflow.steps.mapping import map_lines
 from flowmate_airflow.steps.memory import NoMemory
 from flowmate_airflow.steps.reading import Reading
@@ -46,10 +49,19 @@ class LocalRun:
 
     :param folder: for batches; the caller removes it
     :param output: keeps the messages of each step, as STEP.jsonl
+    :param field_maps: which tables and fields are read for the run's tenant, by step
     """
 
     def __init__(
-        self, graph: FlowGraph, facts: RunFacts, engines: Engines, display: Display, folder: Path, output: Path | None
+        self,
+        graph: FlowGraph,
+        facts: RunFacts,
+        engines: Engines,
+        display: Display,
+        folder: Path,
+        output: Path | None,
+        *,
+        field_maps: Mapping[str, FieldMap] | None = None,
     ) -> None:
         self.values: dict[str, BatchValue] = {}
         self._graph = graph
@@ -58,6 +70,7 @@ class LocalRun:
         self._display = display
         self._folder = folder
         self._output = output
+        self._field_maps = field_maps or {}
         self._mask = Masker()
 
     def run(self, events: Iterable[Message] = ()) -> None:
@@ -120,7 +133,7 @@ class LocalRun:
         if isinstance(step, MapStep):
             progress = Progress()
             self._display.progress(node.id, progress)
-            for message in map_lines(step.map, _counted(source.read(), progress)):
+            for message in map_lines(step.map, _counted(source.read(), progress), self._names(step.map)):
                 writer.write(message)
                 progress.messages_out += 1
                 self._display.progress(node.id, progress)
@@ -131,10 +144,15 @@ class LocalRun:
             )
         return writer.finish()
 
+    def _names(self, expression: str) -> dict[str, Any] | None:
+        if not self._facts.tenant or "$tenant" not in expression:
+            return None
+        return {"tenant": dict(TenantFacts(self._facts.tenant, self._facts.flow_id))}
+
     def _use(self, step: UseStep, manifest: Manifest, source: Input, writer: BatchWriter) -> BatchValue:
         config = render(step.with_, context_of(self._facts), environment())
         account = None if step.connection is None else self._account(step, manifest)
-        run = StepRun(self._facts.flow_id, self._facts.run_id, step.id)
+        run = StepRun(self._facts.flow_id, self._facts.run_id, step.id, tenant=self._facts.tenant)
         call = StepCall(
             manifest,
             step.use,
@@ -151,7 +169,7 @@ class LocalRun:
             Place(self._engines.runtime(manifest), self._engines.name, labels),
             NoMemory(),
             self.log(step.id),
-            reading=Reading(step.select, step.sync.mode, step.sync.cursors),
+            reading=self._reading(step),
             external_id=step.external_id,
             renew=None if account is None else lambda refused: self._account(step, manifest, refused),
             listener=Listener(
@@ -160,6 +178,10 @@ class LocalRun:
             ),
         )
         return session.run(source, writer)
+
+    def _reading(self, step: UseStep) -> Reading:
+        reading = Reading(step.select, step.sync.mode, step.sync.cursors)
+        return reading.narrowed(self._field_maps[step.id]) if step.id in self._field_maps else reading
 
     def _account(self, step: UseStep, manifest: Manifest, refused: Account | None = None) -> Account:
         account = find_account(str(step.connection), step.id, step.use, manifest=manifest, refused=refused)

@@ -27,6 +27,7 @@ from flowmate_airflow.cli.errors import CommandError, UsageError
 from flowmate_airflow.cli.inputs import read_messages, read_params
 from flowmate_airflow.cli.localrun import LocalRun, LogToDisplay, StepFailed
 from flowmate_airflow.cli.runcontext import RunFacts
+from flowmate_airflow.cli.tenancy import ForTenant, for_tenant
 from flowmate_airflow.flows.errors import did_you_mean
 from flowmate_airflow.steps.errors import StepError
 from flowmate_airflow.steps.inputs import NOTHING
@@ -40,24 +41,28 @@ def run(arguments: Namespace) -> int:
     catalog = catalog_of(arguments)
     graph = build_graph(load_one(Path(arguments.flow), catalog), catalog)
     node = _only(graph, arguments)
+    ours = for_tenant(graph, arguments.tenant, None if node is None else [node.id])
+    graph, node = ours.graph, None if node is None else ours.graph.node(node.id)
     params = read_params(graph.flow, arguments.params)
     now = datetime.now(timezone.utc)
-    facts = RunFacts(graph.flow_id, f"local__{now.isoformat()}_{uuid4().hex[:8]}", now, params)
+    run_id = f"local__{now.isoformat()}_{uuid4().hex[:8]}"
+    facts = RunFacts(graph.flow_id, run_id, now, params, arguments.tenant or "")
     output = Path(arguments.output) if arguments.output else None
     with tempfile.TemporaryDirectory(prefix="flowmate-run-") as folder, _ended_by_signal():
-        values = _run(graph, node, facts, arguments, Path(folder), output)
+        values = _run(ours, node, facts, arguments, Path(folder), output)
         _print_last(graph, values, everything=arguments.full)
     return 0
 
 
 def _run(
-    graph: FlowGraph, node: Node | None, facts: RunFacts, arguments: Namespace, folder: Path, output: Path | None
+    ours: ForTenant, node: Node | None, facts: RunFacts, arguments: Namespace, folder: Path, output: Path | None
 ) -> dict[str, BatchValue]:
+    graph = ours.graph
     nodes = graph.in_order() if node is None else [node]
     log = logging.Logger("flowmate.run")  # of its own: what Airflow does to the root's handlers is no concern here
     with make_display([each.id for each in nodes]) as display, Engines(_runtime(arguments), log) as engines:
         log.addHandler(LogToDisplay(display))
-        local = LocalRun(graph, facts, engines, display, folder, output)
+        local = LocalRun(graph, facts, engines, display, folder, output, field_maps=ours.field_maps)
         try:
             given = read_messages(arguments.input) if arguments.input else ()
             if node is None:

@@ -18,6 +18,7 @@ from jinja2.utils import missing
 
 from flowmate_airflow.flows.expressions import RUN_NAMES
 from flowmate_airflow.flows.filters import FILTERS
+from flowmate_airflow.steps.links import TenantFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class RunFacts:
     run_id: str
     now: datetime
     params: Mapping[str, Any]
+    tenant: str = ""
 
 
 class _NotHere(StrictUndefined):
@@ -56,7 +58,7 @@ def context_of(facts: RunFacts) -> dict[str, Any]:
         dag_id=facts.flow_id,
         run_id=facts.run_id,
         run_type="manual",
-        conf=dict(facts.params),
+        conf={**facts.params, **({"tenant": facts.tenant} if facts.tenant else {})},
         logical_date=now,
         run_after=now,
         start_date=now,
@@ -77,6 +79,7 @@ def context_of(facts: RunFacts) -> dict[str, Any]:
         "prev_start_date_success": None,
         "prev_end_date_success": None,
         "macros": _MACROS,
+        **({"tenant": TenantFacts(facts.tenant, facts.flow_id)} if facts.tenant else {}),
     }
 
 

@@ -68,7 +68,8 @@ def ask_source(step: UseStep, manifest: Manifest, facts: RunFacts, runtime: Runt
             account = find_account(step.connection, step.id, step.use, manifest=manifest)
         mask.add(secrets_of(account))
         config = render(step.with_, context_of(facts), environment())
-        call = StepCall(manifest, step.use, StepRun(facts.flow_id, facts.run_id, step.id), config, account=account)
+        run = StepRun(facts.flow_id, facts.run_id, step.id, tenant=facts.tenant)
+        call = StepCall(manifest, step.use, run, config, account=account)
         return _asked(call, runtime, mask, refresh=refresh)
     except StepError as error:
         raise type(error)(mask(str(error)), error.exit_code) from None
@@ -76,7 +77,7 @@ def ask_source(step: UseStep, manifest: Manifest, facts: RunFacts, runtime: Runt
 
 def _asked(call: StepCall, runtime: RuntimeName, mask: Masker, *, refresh: bool) -> Asked:
     conn_id = call.account.conn_id if call.account else ""
-    key = CatalogKey(call.manifest.name, conn_id, catalog_digest(call.manifest, call.config))
+    key = CatalogKey(call.manifest.name, conn_id, catalog_digest(call.manifest, call.config), call.run.tenant)
     store, known, previous = _stored(key)
     if known and not refresh:
         return Asked(known.streams, known.at, from_store=True, before=previous)
