@@ -121,7 +121,8 @@ def _auth_lines(manifest: Manifest, name: str, method: AuthMethod) -> Iterator[s
         yield f"    {source:<{width}}  {needed}  as {key}"
     yield from _scope_lines(getattr(method, "scopes", {}))
     if _is_login(method):
-        yield f"    flowmate links add {manifest.name}"
+        chosen = f" --method {name}" if len(manifest.auth) > 1 else ""
+        yield f"    flowmate links add TENANT {manifest.name}{chosen}"
     else:
         yield f"    {add_connection(manifest, name)}"
 
