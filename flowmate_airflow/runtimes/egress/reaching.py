@@ -19,9 +19,11 @@ MAX_ADDRESSES = 4
 _NEVER = (
     IPv4Network("0.0.0.0/8"),
     IPv4Network("169.254.0.0/16"),  # the metadata of most clouds, with credentials
+    IPv4Network("100.100.100.200/32"),
     IPv4Network("168.63.129.16/32"),
     IPv4Network("224.0.0.0/3"),
     IPv6Network("::/128"),
+    IPv6Network("64:ff9b::/96"),  # any of IPv4's in other clothes
     IPv6Network("fd00:ec2::/32"),  # the metadata of one
     IPv6Network("fe80::/10"),
     IPv6Network("ff00::/8"),

@@ -362,7 +362,17 @@ def test_of_a_name_with_both_only_the_public_address_is_tried(monkeypatch: pytes
 
 @pytest.mark.parametrize(
     ("address", "reached"),
-    [("10.0.0.1", True), ("127.0.0.1", True), ("fd00::1", True), ("169.254.169.254", False), ("fe80::1", False)],
+    [
+        ("10.0.0.1", True),
+        ("127.0.0.1", True),
+        ("fd00::1", True),
+        ("169.254.169.254", False),
+        ("fe80::1", False),
+        ("::ffff:169.254.169.254", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("100.100.100.200", False),
+        ("0.0.0.0", False),
+    ],
 )
 def test_private_means_private_networks_but_no_metadata(
     address: str, reached: bool, monkeypatch: pytest.MonkeyPatch
