@@ -11,6 +11,7 @@ from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.steps.calls import StepCall, StepRun
 from flowmate_airflow.steps.egress import egress_of
 from flowmate_airflow.steps.errors import ConfigFailure
+from flowmate_airflow.steps.runtimes import egress_image
 
 
 def _manifest(*hosts: str, **more: Any) -> Manifest:
@@ -107,3 +108,10 @@ def test_whatever_a_component_is_asked_its_hosts_go_with_its_credentials(verb: s
     assert request.egress is not None
     assert [str(host) for host in request.egress.hosts] == ["api.shop.example"]
     assert request.egress.private is True
+
+
+def test_the_helper_has_an_image_where_hosts_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert egress_image(_manifest()) == ""
+    assert egress_image(_manifest("api.shop.example")).startswith("flowmate/http:")
+    monkeypatch.setenv("AIRFLOW__FLOWMATE__EGRESS_IMAGE", "mine/python:3")
+    assert egress_image(_manifest("api.shop.example")) == "mine/python:3"
