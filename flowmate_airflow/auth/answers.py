@@ -36,7 +36,7 @@ _CONFIG = frozenset(
 )
 _LOST = frozenset({"invalid_grant", "bad_refresh_token", "invalid_refresh_token", "interaction_required"})
 """What a refresh token that is worth nothing is answered with: by RFC 6749, and by some providers."""
-_WORDS = ("error_description", "error_message", "message", "detail", "msg", "title")
+_WORDS = ("error_description", "error_message", "message", "detail", "msg", "title", "oauth_problem")
 
 
 def read(answer: Answer, secrets: Iterable[str | None] = (), *, lost: Kind = "refused") -> Any:
@@ -93,6 +93,8 @@ def said(value: Any, secrets: Iterable[str | None] = ()) -> str:
     error = value.get("error")
     if isinstance(error, dict):
         value, error = error, error.get("type") or error.get("code")
+    elif error is None and isinstance(at(value, "errors.0"), dict):
+        value = at(value, "errors.0")
     words = [next((value[word] for word in _WORDS if isinstance(value.get(word), str) and value[word]), None)]
     if isinstance(error, (str, int)) and not isinstance(error, bool):
         words.insert(0, str(error))
@@ -169,4 +171,6 @@ def _unreadable(answer: Answer) -> LoginError:
     status = "" if answer.status < 400 else f" {answer.phrase}"
     # A page in between, of a proxy or of maintenance, is gone after a while; a wrong address stays wrong.
     kind: Kind = "config" if answer.status in (404, 405, 410) else "transient"
+    if 400 <= answer.status < 500 and kind == "transient" and not head.startswith(b"<"):
+        kind = "refused"
     return LoginError(f"{answer.host} answered{status} with {what}", kind)

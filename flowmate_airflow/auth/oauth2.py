@@ -6,7 +6,6 @@ strict about can be changed for the whole process only.
 
 from __future__ import annotations
 
-import hmac
 import time
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
@@ -101,7 +100,7 @@ def _check_issuer(method: OAuth2, values: Mapping[str, str], issuer: str | None)
     if method.issuer is None:
         return
     expected = address_of(method, method.issuer, values)
-    if not hmac.compare_digest(issuer.encode(), expected.encode()):
+    if issuer != expected:
         raise LoginError(f"the way back is from {without(issuer, ())}, not from {expected}, which was asked", "refused")
 
 

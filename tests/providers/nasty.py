@@ -159,6 +159,7 @@ class Nasty:
     :param shape: changes the answer with tokens
     :param as_form: tokens are answered as a form
     :param clock: by how many seconds its clock is ahead
+    :param address: of this machine, that it listens at
     :param more_on_return: what the way back has in its query beside the code
     :param denies: the consent is not given
     """
@@ -178,6 +179,7 @@ class Nasty:
     clock: float = 0
     more_on_return: dict[str, str] = field(default_factory=dict)
     denies: bool = False
+    address: str = "127.0.0.1"
     records: list[dict[str, Any]] = field(default_factory=lambda: [{"id": 1, "name": "Ada"}, {"id": 2, "name": "Bo"}])
     calls: list[Exchange] = field(default_factory=list)
     refreshes: int = 0
@@ -217,8 +219,8 @@ class Nasty:
             def date_time_string(self, timestamp: float | None = None) -> str:
                 return super().date_time_string(provider.now() if timestamp is None else timestamp)
 
-        self._server = _Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = _Server((self.address, 0), Handler)
+        self.url = f"http://{self.address}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), name="nasty-provider", daemon=True).start()
         return self
 

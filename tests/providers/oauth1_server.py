@@ -28,6 +28,7 @@ class OAuth1Server:
     :param public_key: as PEM, of a consumer that signs by RSA
     :param confirms: as OAuth 1.0a says, that the address of the way back is known
     :param denies: the consent is not given
+    :param address: of this machine, that it listens at
     """
 
     consumer_key: str = "the-consumer-of-flowmate"
@@ -35,6 +36,7 @@ class OAuth1Server:
     public_key: str | None = None
     confirms: bool = True
     denies: bool = False
+    address: str = "127.0.0.1"
     records: list[dict[str, Any]] = field(default_factory=lambda: [{"id": 1, "name": "Ada"}, {"id": 2, "name": "Bo"}])
     calls: list[tuple[str, str]] = field(default_factory=list)
 
@@ -64,9 +66,9 @@ class OAuth1Server:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((self.address, 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"http://{self.address}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), name="oauth1-provider", daemon=True).start()
         return self
 

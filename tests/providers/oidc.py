@@ -82,17 +82,21 @@ def _install(folder: Path) -> None:
 class Oidc:
     """The provider; a context.
 
+    :param address: of this machine, that it listens at
     :ivar url: its address, which is its `iss`, too
     """
 
     url: str
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self._address = address
 
     def __enter__(self) -> Oidc:
         node = program("node")
         if node is None:
             raise Missing("there is no `node` on the PATH (and NODE names none)")
         self._process = subprocess.Popen(
-            [node, str(HERE / "server.js"), str(installed())],
+            [node, str(HERE / "server.js"), str(installed()), self._address],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

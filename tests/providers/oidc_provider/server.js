@@ -1,6 +1,6 @@
 // A certified OpenID provider on the loopback, with pages that a browser or a plain client can go through.
 //
-//   node server.js NODE_MODULES
+//   node server.js NODE_MODULES [ADDRESS]
 //
 // It prints one line of JSON with its address, and ends with its standard input. POST /control changes settings, DELETE
 // sets them as they began; both answer with what has been counted since.
@@ -24,9 +24,10 @@ const nothing = () => ({ grants: {}, errors: [], reused: 0, revoked: 0, records:
 const settings = { ...initially };
 const counted = nothing();
 
+const address = process.argv[3] ?? '127.0.0.1';
 const server = createServer();
-await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-const issuer = `http://127.0.0.1:${server.address().port}`;
+await new Promise((resolve) => server.listen(0, address, resolve));
+const issuer = `http://${address}:${server.address().port}`;
 
 const scopes = ['openid', 'offline_access', 'records.read', 'records.write'];
 const provider = new Provider(issuer, {
