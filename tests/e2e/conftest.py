@@ -66,12 +66,15 @@ def airflow(
     """A real Airflow with the loader and no flows, for the whole session, seen through REST."""
     connectors = Path(__file__).parent / "connectors"
     build_image(connectors / "probe", "flowmate-test/probe:1.0.0")
+    folder = tmp_path_factory.mktemp("airflow")
     settings = {
+        "AIRFLOW__FLOWMATE__EMBEDDING_KEYS": str(folder / "embedding.pem"),
         "AIRFLOW__FLOWMATE__CONNECTORS_FOLDER": str(connectors),
         "AIRFLOW__FLOWMATE__NETWORK": "host",  # containers reach the tests' servers, which listen on the loopback
         "AIRFLOW__API__EXPOSE_CONFIG": "True",
+        "AIRFLOW__SECRETS__BACKEND": "flowmate_airflow.auth.backend.FlowMateBackend",
     }
-    started = new_airflow(tmp_path_factory.mktemp("airflow") / "home", settings, database=database)
+    started = new_airflow(folder / "home", settings, database=database)
     pytestconfig.stash[_RUNNING] = started
     with started as client:
         yield client
