@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from flowmate_airflow.auth import connections, oauth2, sessions
+from flowmate_airflow.auth import connections, leaving, oauth2, sessions
 from flowmate_airflow.auth.connections import Stored
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.links import REMOVED, LinkError, client_for, manifest_in, method_in, tell
@@ -13,8 +13,8 @@ from flowmate_airflow.auth.names import link_conn_id
 from flowmate_airflow.auth.values import values_of
 from flowmate_airflow.catalog.auth import OAuth2, SessionAuth
 from flowmate_airflow.catalog.catalog import Catalog
+from flowmate_airflow.store import endpoints, renewals
 from flowmate_airflow.store import linked as links
-from flowmate_airflow.store import renewals
 from flowmate_airflow.store.linked import Linked, SymlinkError
 from flowmate_airflow.store.secrets import forget_changed
 from flowmate_airflow.store.store import Store, open_store
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class Unlinked:
     """What became of a link.
 
-    :param revoked: whether the provider has taken its tokens back; None: it has no way to, or there were none
+    :param revoked: whether the provider has taken its tokens back; None: it has no way to, there were none, or not yet
     :param problem: why it has not, in a sentence without secrets
     :param users: the links that used its credentials, which are gone, too
     """
@@ -48,7 +48,8 @@ def unlink(
 ) -> Unlinked | None:
     """Remove a link with its credentials; None: there was none.
 
-    Webhooks that were registered for it are taken back by the DAG that looks after them, which finds it gone.
+    Webhooks that were registered with it are taken back by the DAG that looks after them, which finds it gone. Until
+    then the Connection stays, see :mod:`flowmate_airflow.auth.leaving`.
 
     :param force: also the links that use its credentials
     :param must_revoke: keep it when the provider does not take its tokens back
@@ -59,7 +60,8 @@ def unlink(
     store = store or open_store()
     row = links.find(store, tenant, connector)
     if row is None:
-        _remove_credentials(store, tenant, connector)  # of a link that was removed by halves
+        if force or not leaving.is_needed(store, link_conn_id(connector, tenant)):
+            _remove_credentials(store, tenant, connector)  # of a link that was removed by halves
         return None
     users = tuple(links.users_of(store, tenant, connector))
     if users and not force:
@@ -69,7 +71,9 @@ def unlink(
             [(user.tenant, user.connector) for user in users],
         )
     own = row.symlink is None and not row.is_template
-    revoked, problem = _given_back(catalog, row) if own else (None, None)
+    if own and leaving.is_needed(store, row.conn_id) and leaving.stay(row.conn_id):
+        return _leave(store, row, users, force=force, must_revoke=must_revoke)
+    revoked, problem = _given_back(catalog, row.conn_id) if own else (None, None)
     if problem is not None and must_revoke:
         raise LinkError(f"{row} is kept: {problem}")
     removed = links.remove(store, tenant, connector, force=force)
@@ -81,7 +85,47 @@ def unlink(
         tell(REMOVED, each, revoked=None)
     if removed is not None:
         tell(REMOVED, removed, revoked=revoked)
+    for name in dict.fromkeys([tenant, *(each.tenant for each in users)]):
+        _forget_addresses(store, name)
     return Unlinked(row, revoked, problem, users)
+
+
+def depart(catalog: Catalog, stored: Stored, store: Store | None = None) -> bool:
+    """Give the tokens of a link back that is over, and remove its Connection, once nothing is registered with it.
+
+    :return: whether it was done
+    :raises StoreError: Airflow's database or the store cannot be used
+    """
+    store = store or open_store()
+    tenant, connector = str(stored.mark.get("tenant")), str(stored.mark.get("connector"))
+    if links.find(store, tenant, connector) is not None or leaving.is_needed(store, stored.conn_id):
+        return False
+    _, problem = _given_back(catalog, stored.conn_id)
+    if problem is not None:
+        log.warning("The link of the tenant %s to %s is removed, but %s", tenant, connector, problem)
+    _remove_credentials(store, tenant, connector)
+    forget_changed(store, stored.conn_id, connector)
+    _forget_addresses(store, tenant)
+    return True
+
+
+def _leave(store: Store, row: Linked, users: tuple[Linked, ...], *, force: bool, must_revoke: bool) -> Unlinked:
+    """Remove a link whose credentials are still needed."""
+    if must_revoke:
+        raise LinkError(
+            f"{row} is kept: webhooks are registered with its credentials, which cannot be given back before; switch "
+            "off the tenant's flows that they start"
+        )
+    removed = links.remove(store, row.tenant, row.connector, force=force)
+    for each in (*users, *([] if removed is None else [removed])):
+        tell(REMOVED, each, revoked=None)
+    return Unlinked(row, None, leaving.TOLD, users)
+
+
+def _forget_addresses(store: Store, tenant: str) -> None:
+    """Let nobody in any more at the addresses of a tenant who has linked nothing."""
+    if not links.of_tenant(store, tenant):
+        endpoints.forget(store, tenant)
 
 
 def _names(users: tuple[Linked, ...]) -> str:
@@ -94,9 +138,9 @@ def _remove_credentials(store: Store, tenant: str, connector: str) -> None:
     renewals.forget(store, conn_id)
 
 
-def _given_back(catalog: Catalog, row: Linked) -> tuple[bool | None, str | None]:
+def _given_back(catalog: Catalog, conn_id: str) -> tuple[bool | None, str | None]:
     """Give a link's tokens back, and return whether the provider took them, and why not."""
-    stored = connections.read(row.conn_id)
+    stored = connections.read(conn_id)
     if stored is None or stored.grant is None:
         return None, None
     try:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from flowmate_airflow.auth.connections import Stored
 from flowmate_airflow.auth.grants import MARK, PROBLEM, TOKEN, Grant
+from flowmate_airflow.auth.leaving import LEAVING
 from flowmate_airflow.auth.values import CLIENT_ID, CLIENT_SECRET, Client
 from flowmate_airflow.catalog.auth import AuthMethod, OAuth1, OAuth2, SessionAuth
 
@@ -18,7 +19,7 @@ EXPIRES_AT = "expires_at"
 Kind = Literal["needs_reauth", "pending", "cooling", "failed"]
 _BRINGING = (TOKEN, CLIENT_ID, CLIENT_SECRET, "certificate", "private_key")
 """Keys of an extra with what brings credentials, whoever has filled it in."""
-_SHOWN = ("connector", "method", "tenant")
+_SHOWN = ("connector", "method", "tenant", LEAVING)
 
 
 @dataclass(frozen=True, slots=True)

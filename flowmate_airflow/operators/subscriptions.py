@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cache, cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -22,28 +22,36 @@ from jinja2 import StrictUndefined
 
 from flowmate_airflow.auth.asking import ask
 from flowmate_airflow.auth.credentials import Account, account_of, missing_connection
+from flowmate_airflow.auth.leaving import is_leaving
+from flowmate_airflow.auth.origins import is_application
 from flowmate_airflow.build.loader import check_files
 from flowmate_airflow.build.subscribing import Asked, Subscriber, subscriber_of, wanted_of
 from flowmate_airflow.build.system import CONF_FLOW, CONF_FORCE
+from flowmate_airflow.build.tenants import dispatcher_id
 from flowmate_airflow.catalog.catalog import Catalog, configured_catalog
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.folder import find_yaml_files
 from flowmate_airflow.flows.load import read_bounded
 from flowmate_airflow.flows.models import UseStep
+from flowmate_airflow.flows.tenantchecks import linked_connectors
 from flowmate_airflow.operators.connector import RENDER_SECONDS, ConnectorOperator
 from flowmate_airflow.operators.step import airflow_failures
 from flowmate_airflow.runtimes.base import Running
 from flowmate_airflow.settings import ignore_syntax
 from flowmate_airflow.steps.calls import StepRun
 from flowmate_airflow.steps.errors import ConfigFailure
+from flowmate_airflow.steps.parting import is_linked, part
 from flowmate_airflow.steps.registrar import Registrar, Surroundings
 from flowmate_airflow.steps.runtimes import runtime_name
 from flowmate_airflow.steps.session import Place
 from flowmate_airflow.steps.subscribing import synchronise
 from flowmate_airflow.steps.templates import render
+from flowmate_airflow.steps.tenantplan import plan
 from flowmate_airflow.store.endpoints import token_of
-from flowmate_airflow.store.store import open_store
-from flowmate_airflow.webhooks.directory import secrets_in
+from flowmate_airflow.store.linked import find as find_link
+from flowmate_airflow.store.store import Store, open_store
+from flowmate_airflow.store.tenants import tenants_of
+from flowmate_airflow.webhooks.directory import link_secrets_in, secrets_in
 
 KNOWN = ("conn", "var")
 """What templates of a `with` may name when an address is registered, beside `params`: there is no run of the flow."""
@@ -72,15 +80,18 @@ class SyncSubscriptionsOperator(BaseOperator):
             store, environment = open_store(), self.get_template_env().overlay(undefined=StrictUndefined)
             known = {name: context[name] for name in KNOWN if name in context}
             asked = Asked(
-                lambda step, params: _rendered(step, {**known, "params": params}, environment),
-                _secrets,
-                lambda endpoint: token_of(store, endpoint),
+                lambda step, params, names: _rendered(step, {**known, "params": params, **names}, environment),
+                cache(_secrets),  # tenants have it together
+                lambda endpoint, tenant: token_of(store, endpoint, tenant),
+                lambda tenant, connector: find_link(store, tenant, connector),
+                _link_secret,
             )
             only = conf.get(CONF_FLOW) if isinstance(conf.get(CONF_FLOW), str) else None
             wanted = [
-                wanted_of(each, asked)
+                wanted_of(each, asked, tenant)
                 for each in flows.subscribers
-                if only in (None, each.flow_id) and flows.is_on(each.flow_id)
+                if only in (None, each.flow_id) and flows.is_on(each)
+                for tenant in _tenants(store, each, flows.catalog)
             ]
             report = synchronise(
                 store,
@@ -88,10 +99,11 @@ class SyncSubscriptionsOperator(BaseOperator):
                 wanted,
                 run_id=context["ti"].run_id,
                 log=self._log_line,
-                is_known=flows.is_off,
+                is_over=lambda row: flows.is_off(row.flow) or not is_linked(store, row),
                 only=only,
                 force=conf.get(CONF_FORCE) is True,
             )
+            part(store, self._has_left)
         return asdict(report)
 
     def on_kill(self) -> None:
@@ -99,6 +111,16 @@ class SyncSubscriptionsOperator(BaseOperator):
         self._killed = True
         for running in list(self._running):
             running.stop()
+
+    def _has_left(self, conn_id: str) -> bool:
+        """Ask for the Connection of a link that may be over, so that it goes if it can."""
+        try:
+            return not is_leaving(account_of(BaseHook.get_connection(conn_id)).extra)
+        except AirflowNotFoundException:
+            return True
+        except AirflowRuntimeError as error:
+            self.log.warning("The Connection %s is asked for again later: %s", conn_id, type(error).__name__)
+            return False
 
     def _surroundings(self, catalog: Catalog) -> Surroundings:
         return Surroundings(
@@ -146,10 +168,11 @@ class _Flows:
         self.subscribers: list[Subscriber] = [each for each in found if each is not None]
         self._there = {loaded.flow_id for loaded in flows}
 
-    def is_on(self, flow: str) -> bool:
+    def is_on(self, subscriber: Subscriber) -> bool:
         """Whether Airflow has a flow and starts runs of it."""
-        dag = self._dag(flow)
-        return dag is not None and not dag.is_paused
+        flow = subscriber.flow_id
+        dags = [flow, *([dispatcher_id(flow)] if subscriber.endpoint.tenants else [])]
+        return all(dag is not None and not dag.is_paused for dag in map(self._dag, dags))
 
     def is_off(self, flow: str) -> bool:
         """Whether it is sure that a flow wants no subscription: it may be broken, or be one of another DAG bundle."""
@@ -176,6 +199,17 @@ class _Flows:
             raise
 
 
+def _tenants(store: Store, subscriber: Subscriber, catalog: Catalog) -> list[str]:
+    """Return for whom a flow's address is registered; a single empty text where it has no tenants."""
+    flow = subscriber.loaded.flow
+    if flow.tenancy is None:
+        return [""]
+    who = flow.tenancy.who if isinstance(flow.tenancy.who, list) else None
+    found = plan(store, linked_connectors(flow, catalog), who, tenants_of(store, subscriber.flow_id))
+    # What is registered for those who have to log in again stays: they will.
+    return [*found.start, *found.failed]
+
+
 def _content(path: Path) -> bytes:
     try:
         return read_bounded(path)
@@ -195,7 +229,8 @@ def _rendered(step: UseStep, names: Mapping[str, Any], environment: Any) -> dict
     except AirflowTaskTimeout:
         raise ConfigFailure(f"rendering `with` took more than {RENDER_SECONDS} seconds") from None
     except ConfigFailure as error:
-        raise ConfigFailure(f"{error}; when an address is registered only params, conn and var are known") from None
+        known = "params, conn, var and tenant" if "tenant" in names else "params, conn and var"
+        raise ConfigFailure(f"{error}; when an address is registered only {known} are known") from None
     return config
 
 
@@ -207,7 +242,12 @@ def _account(conn_id: str, step: str, use: str) -> Account:
 
 
 def _secrets(conn_id: str) -> Sequence[str]:
-    """Return the secrets of a webhook's Connection, as the receiver knows them."""
+    """Return the secrets of a webhook's Connection, as the receiver knows them.
+
+    Those of an application no task may have; the other system has them.
+    """
+    if is_application(conn_id):
+        return ()
     try:
         account = account_of(BaseHook.get_connection(conn_id))
     except AirflowNotFoundException:
@@ -216,6 +256,15 @@ def _secrets(conn_id: str) -> Sequence[str]:
     if not found:
         raise ConfigFailure(f"the webhook's Connection `{conn_id}` has no password, which is the secret")
     return found
+
+
+def _link_secret(conn_id: str) -> str | None:
+    """Return the webhook secret that a link holds, the first where there are several."""
+    try:
+        account = ask(BaseHook.get_connection, conn_id, "webhook")
+    except AirflowNotFoundException:
+        raise ConfigFailure(f"the Connection `{conn_id}` of a link does not exist") from None
+    return next(iter(link_secrets_in(account.extra)), None)
 
 
 def _hide(secrets: Iterable[str]) -> None:

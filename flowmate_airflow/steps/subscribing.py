@@ -63,7 +63,7 @@ def synchronise(
     *,
     run_id: str,
     log: Log,
-    is_known: Callable[[str], bool] = lambda flow: True,
+    is_over: Callable[[Subscription], bool] = lambda row: True,
     only: str | None = None,
     force: bool = False,
     clock: Callable[[], datetime] = now,
@@ -72,7 +72,7 @@ def synchronise(
 
     :param wanted: the subscriptions of all flows that are switched on
     :param run_id: of the run that does it
-    :param is_known: whether it is sure that a flow that wants nothing is off or gone: it may be broken just now
+    :param is_over: whether it is sure that one that nobody wants is to go: its flow may be broken just now
     :param only: this flow only
     :param force: also what is to be tried again later only
     :raises StoreError: the store does not answer
@@ -84,7 +84,7 @@ def synchronise(
             row = rows.pop(each.key, None) or Subscription(*each.key)
             sync.guarded(row, lambda row=row, each=each: sync.keep(row, each))  # type: ignore[misc]
     for row in rows.values():
-        if row.status != ENDED and is_known(row.flow):
+        if row.status != ENDED and is_over(row):
             sync.guarded(row, lambda row=row: sync.end(row))  # type: ignore[misc]
     forget_ended(store)
     return sync.report
@@ -171,14 +171,16 @@ class _Sync:
         return current.renewal is None or current.renewal > self._clock()
 
     def _subscribe(self, row: Subscription, wanted: Wanted) -> None:
-        row, attempt = self._attempt(row, wanted)
+        try:
+            row, attempt = self._attempt(row, wanted)
+        except StepError as error:
+            return self._failed(replace(row, ending=False), error)
         renews = attempt.state == MADE
         if not renews:
             # Before anybody is asked: whoever finds this row knows that there may be such a subscription.
             row = replace(row, status=PENDING, error=None, expires_at=None, next_at=None)
             save(self._store, row)
-        secret = wanted.secret or attempt.secret
-        outcome = self._registrar.subscribe(self._run(row), attempt, secret, renews=renews)
+        outcome = self._registrar.subscribe(self._run(row), attempt, wanted.told(attempt), renews=renews)
         if outcome.made is None:
             state = MADE if renews else outcome.state
             return self._failed(replace(row, current=replace(attempt, state=state)), outcome.failure)

@@ -37,6 +37,8 @@ class Wanted:
     :param events: how what comes is verified: `scheme` and `options`
     :param secret: that the Connection of the flow's webhook has
     :param new_secret: makes one, where there is no such Connection
+    :param own_secret: returns that of the tenant's link, which counts more than both
+    :param account: what stands for the account; when it is another one, the address is registered anew
     :param problem: why it cannot be registered; then nobody is asked
     """
 
@@ -51,6 +53,8 @@ class Wanted:
     events: Mapping[str, Any] = field(default_factory=dict)
     secret: str | None = field(default=None, repr=False)
     new_secret: Callable[[], str | None] = lambda: None
+    own_secret: Callable[[], str | None] = lambda: None
+    account: str | None = None
     tenant: str = ""
     problem: str | None = None
 
@@ -64,11 +68,15 @@ class Wanted:
         """What stands for all that is asked: when it is another one, the address is registered anew."""
         secret = hashlib.sha256(self.secret.encode()).hexdigest() if self.secret else None
         parts = [self.url, self.use, self.version, self.connection, self.config, self.events, secret]
+        parts += [] if self.account is None else [self.account]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
     def registration(self) -> Registration:
-        """Return what is asked, with a new secret where the other system may need one."""
-        digest = self.digest
+        """Return what is asked, with a new secret where the other system may need one.
+
+        :raises StepError: the tenant's link cannot be read
+        """
+        digest, own = self.digest, self.own_secret()
         found = hashlib.sha256(json.dumps([*self.key, digest]).encode()).hexdigest()
         return Registration(
             id=f"flowmate-{found[:24]}",
@@ -79,8 +87,14 @@ class Wanted:
             connection=self.connection,
             config=self.config,
             events=self.events,
-            secret=None if self.secret else self.new_secret(),
+            secret=own or (None if self.secret else self.new_secret()),
         )
+
+    def told(self, registration: Registration) -> str | None:
+        """Return the secret that a connector is told, with which events are to be signed."""
+        # A tenant's comes from their link, or from the other system, which may have chosen one.
+        first, second = (registration.secret, self.secret) if self.tenant else (self.secret, registration.secret)
+        return first or second
 
 
 def new_secret(*, has_user: bool = False) -> str:

@@ -112,13 +112,13 @@ class Directory:
 
     def link_secrets(self, connector: str, tenant: str) -> tuple[str, ...]:
         """Return the webhook secrets that a tenant's link holds, of which there may be none."""
-        from flowmate_airflow.auth.connections import read
+        from flowmate_airflow.auth import origins
         from flowmate_airflow.store.linked import find
         from flowmate_airflow.store.store import open_store
 
         linked = find(open_store(), tenant, connector)
-        stored = read(linked.conn_id) if linked is not None else None
-        return () if stored is None else link_secrets_in(stored.extra)
+        found = None if linked is None else origins.find(linked.conn_id, wrapped=origins.configured())
+        return () if found is None else link_secrets_in(found.stored.extra)
 
     def paused(self, flows: Collection[str]) -> frozenset[str]:
         """Return which of some flows are switched off."""
@@ -149,12 +149,12 @@ def link_secrets_in(extra: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _stored_secrets(conn_id: str) -> tuple[str, ...]:
     """Return the secrets of a Connection of ours as it is stored: what tasks get of it has none, and may be renewed."""
-    from flowmate_airflow.auth.connections import read
+    from flowmate_airflow.auth import origins
 
-    stored = read(conn_id)
-    if stored is None:
+    found = origins.find(conn_id, wrapped=origins.configured())
+    if found is None:
         raise LookupError(f"there is no Connection `{conn_id}`")
-    secrets = secrets_in(stored.login, stored.password, stored.extra)
+    secrets = secrets_in(found.stored.login, found.stored.password, found.stored.extra)
     if not secrets:
         raise NoSecret(f"the Connection `{conn_id}` has no password")
     return secrets

@@ -37,9 +37,9 @@ steps:
 """
 PLAIN = "flowmate: 1\nsteps:\n  - {id: a, use: shop/ping}\n"
 ASKED = Asked(
-    render=lambda step, params: {"rendered": [step.with_, params]},
+    render=lambda step, params, names: {"rendered": [step.with_, params, dict(names)]},
     secrets=lambda conn_id: [f"secret of {conn_id}", f"user:secret of {conn_id}"],
-    token=lambda endpoint: f"token-of-{endpoint}",
+    token=lambda endpoint, tenant: f"token-of-{endpoint}{tenant}",
 )
 
 
@@ -70,7 +70,7 @@ def test_a_flow_asks_for_its_trigger() -> None:
         *("orders", "shop/changed", None),
     )
     assert wanted.url == "https://hooks.example.com/flowmate/hooks/orders"
-    assert wanted.config == {"rendered": [{"topic": "{{ params.topic }}"}, {"topic": "orders/paid"}]}
+    assert wanted.config == {"rendered": [{"topic": "{{ params.topic }}"}, {"topic": "orders/paid"}, {}]}
     assert wanted.events == {"scheme": "shopify", "options": {}}
     assert (wanted.secret, wanted.problem) == ("secret of hooks", None)
     assert wanted.registration().secret is None
@@ -127,7 +127,7 @@ def test_what_cannot_be_asked_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> N
     assert found is not None
     for asked in (
         replace(ASKED, secrets=lambda conn_id: _raise(ConfigFailure("no Connection"))),
-        replace(ASKED, render=lambda step, params: _raise(ConfigFailure("no Connection"))),
+        replace(ASKED, render=lambda step, params, names: _raise(ConfigFailure("no Connection"))),
     ):
         assert wanted_of(found, asked).problem == "no Connection"
     with pytest.raises(StoreError):

@@ -79,7 +79,7 @@ class World:
             wanted,
             run_id="run",
             log=lambda level, text: self.logged.append(text),
-            is_known=lambda flow: flow not in self.broken,
+            is_over=lambda row: row.flow not in self.broken,
             clock=lambda: self.moment,
             **options,
         )
