@@ -103,7 +103,7 @@ def link(
     :raises StoreError: Airflow's database or the store cannot be used; a
         :class:`~flowmate_airflow.store.linked.SymlinkError` names who uses whose credentials
     """
-    _check_tenant(tenant)
+    checked_tenant(tenant)
     manifest = manifest_in(catalog, connector)
     chosen = None if field_map is None else _checked_map(field_map)
     store = store or open_store()
@@ -146,7 +146,7 @@ def finish(
     :raises LoginError: there is no such connector, method or field
     :raises StoreError: Airflow's database or the store cannot be used
     """
-    _check_tenant(tenant)
+    checked_tenant(tenant)
     manifest = manifest_in(catalog, connector)
     name, method = method_in(manifest, method_name)
     store = store or open_store()
@@ -256,7 +256,7 @@ def set_field_map(
     :raises LoginError: it is none, or there is no such link
     :raises StoreError: the store cannot be used
     """
-    _check_tenant(tenant)
+    checked_tenant(tenant)
     store = store or open_store()
     chosen = None if field_map is None else _checked_map(field_map)
     if not links.set_field_map(store, tenant, connector, chosen):
@@ -277,9 +277,13 @@ def tell(event: str, row: Linked, **more: Any) -> None:
     announce(event, data)
 
 
-def _check_tenant(tenant: str) -> None:
+def checked_tenant(tenant: str) -> str:
+    """Return a tenant's id.
+
+    :raises LinkError: it is none
+    """
     try:
-        check_tenant(tenant)
+        return check_tenant(tenant)
     except ValueError as error:
         raise LinkError(str(error)) from None
 

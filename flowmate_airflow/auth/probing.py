@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flowmate_airflow.auth.connections import Stored
 from flowmate_airflow.auth.credentials import Account, secrets_of, texts_in
 from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.auth.masking import Masker
 from flowmate_airflow.auth.values import Client, values_of
 from flowmate_airflow.auth.verify import verify
 from flowmate_airflow.auth.views import VIEW, view_of
@@ -181,11 +182,10 @@ def _ask(subject: Subject, verb: Any, seconds: float) -> Answer:
     call = StepCall(
         manifest, f"{manifest.name}/{function}", run, {}, account=subject.account, changed=dict(subject.changed)
     )
-    quiet = logging.Logger("flowmate.links")
     try:
         request = call.request(verb=verb)
         name = runtime_name()
-        with Engines(name, quiet) as engines:
+        with Engines(name, log) as engines:
             try:
                 runtime = engines.runtime(manifest)
             except ConfigFailure as error:
@@ -199,12 +199,11 @@ def _ask(subject: Subject, verb: Any, seconds: float) -> Answer:
                 log=lambda level, text: log.debug("%s: %s", manifest.name, _without(text, hidden)),
                 labels=labels,
                 seconds=seconds,
+                mask=Masker(hidden),
             )
     except StepError as error:
         raise type(error)(_without(str(error), hidden)) from None
 
 
 def _without(text: str, hidden: set[str]) -> str:
-    for secret in sorted(hidden, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
+    return Masker(hidden)(text)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowmate_airflow.auth.errors import LoginError
-from flowmate_airflow.auth.links import LinkError
-from flowmate_airflow.auth.names import DEFAULT_TENANT, check_tenant
+from flowmate_airflow.auth.links import checked_tenant
+from flowmate_airflow.auth.names import DEFAULT_TENANT
 from flowmate_airflow.auth.unlinking import Unlinked, unlink
 from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.flows.errors import shown
@@ -53,7 +53,7 @@ def save_config(tenant: str, config: Any, store: Store | None = None) -> None:
     :raises TenantError: it is no object, or what has a form in it has another one
     :raises StoreError: it is too large, or the store cannot be written
     """
-    tenants.save_config(store or open_store(), _tenant(tenant), check_config(config))
+    tenants.save_config(store or open_store(), checked_tenant(tenant), check_config(config))
 
 
 def check_config(config: Any) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def set_flow(
         check_mapping(mapping)
         changes["mapping"] = mapping or None
     store = store or open_store()
-    tenants.add_tenant(store, _tenant(tenant))
+    tenants.add_tenant(store, checked_tenant(tenant))
     return tenants.set_flow(store, tenant, flow, **changes)
 
 
@@ -174,7 +174,7 @@ def delete(
     :raises StoreError: Airflow's database or the store cannot be used
     """
     store = store or open_store()
-    rows = links.of_tenant(store, _tenant(tenant))
+    rows = links.of_tenant(store, checked_tenant(tenant))
     if not force:
         _check_unused(store, rows, tenant)
     # Those that use others' credentials first: of the tenant's own links, some may.
@@ -197,13 +197,6 @@ def _check_unused(store: Store, rows: list[links.Linked], tenant: str) -> None:
     if users:
         names = ", ".join("/".join(user) for user in users[:10]) + (", …" if len(users) > 10 else "")
         raise links.SymlinkError(f"credentials of the tenant {tenant} are used by {names}; unlink these first", users)
-
-
-def _tenant(tenant: str) -> str:
-    try:
-        return check_tenant(tenant)
-    except ValueError as error:
-        raise LinkError(str(error)) from None
 
 
 def _schedule(text: str) -> str | None:

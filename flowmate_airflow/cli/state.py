@@ -120,7 +120,7 @@ def _read(name: str) -> Any:
 
 def _check_step(flow: str, step: str) -> None:
     """Check that there is such a step, lest a state is set that nobody reads."""
-    flows = _flows()
+    flows = flows_here()
     loaded = flows.get(flow)
     anyway = "--force sets it nevertheless"
     if loaded is None:
@@ -132,7 +132,11 @@ def _check_step(flow: str, step: str) -> None:
         raise UsageError(f"the flow `{flow}` has no step `{step}`; {hint} ({anyway})")
 
 
-def _flows() -> dict[str, LoadedFlow]:
+def flows_here() -> dict[str, LoadedFlow]:
+    """Return the flows below the dags folder by their ids, without those that are broken.
+
+    :raises CommandError: the folder cannot be read
+    """
     folder = dags_folder()
     try:
         files = find_yaml_files(folder, syntax=ignore_syntax()) if folder.is_dir() else []

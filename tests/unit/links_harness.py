@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,6 +98,7 @@ def world(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     from flowmate_airflow.auth import methods
     from flowmate_airflow.outgoing.announce import targets
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it would tell of each table on standard output
     folder = home / "connectors"
     folder.mkdir(parents=True, exist_ok=True)
     monkeypatch.setenv("AIRFLOW_HOME", str(home))
