@@ -107,6 +107,7 @@ def _ask(call: StepCall, runtime: RuntimeName, mask: Masker) -> list[Stream]:
                 runtime_name=runtime,
                 log=lambda level, text: _tell(mask(text)) if level >= logging.WARNING else None,
                 labels={"flowmate.flow": call.run.flow, "flowmate.step": call.run.step},
+                mask=mask,
                 on_changed=lambda changed: _keep(account, manifest, changed, mask),
             )
         except StepError as error:

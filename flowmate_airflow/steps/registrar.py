@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flowmate_airflow.auth.credentials import Account, secrets_of, texts_in
+from flowmate_airflow.auth.masking import Masker
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.protocols.base import Request, Verb
 from flowmate_airflow.protocols.events import SubscriptionEvent
@@ -153,6 +154,7 @@ class Registrar:
                 labels=place.labels,
                 seconds=SECONDS,
                 on_start=note,
+                mask=Masker(hidden),
             )
         except StepError as error:
             raise _without(error, hidden) from None
