@@ -132,7 +132,7 @@ def _validate(
     if not isinstance(steps, list) or ("steps",) in broken:
         return None
     standing = [index for index in range(len(steps)) if ("steps", index) not in broken]
-    keys = {place[0] for place in broken}
+    keys = {place[0] for place in broken if place}  # a problem of the flow as a whole has no place
     rest = {key: value for key, value in data.items() if key not in keys}
     if "tenants" in keys:
         rest["tenants"] = LINKED  # else steps would seem to lack a connection
