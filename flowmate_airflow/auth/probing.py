@@ -78,15 +78,14 @@ class Subject:
             return self.stored.account()
         return view_of(self.stored, self.own, self.client).account()
 
-    def hidden(self) -> set[str]:
-        """Return the texts that nobody may see."""
-        secret = [self.client.client_secret] if self.client is not None and self.client.client_secret else []
-        return {
-            *secrets_of(self.account),
-            *secrets_of(self.stored.account()),
-            *texts_in({"secret": secret}),
-            *texts_in(self.changed),
-        }
+    def mask(self, changed: Mapping[str, Any] | None = None) -> Masker:
+        """Return what hides all that nobody may see.
+
+        :param changed: credentials that the connector has changed just now
+        """
+        secret = None if self.client is None else self.client.client_secret
+        texts = texts_in({"secret": secret, "earlier": dict(self.changed), "now": dict(changed or {})})
+        return Masker([*secrets_of(self.stored.account()), *secrets_of(self.account), *texts])
 
 
 def probe(subject: Subject, *, component: bool = True) -> Probe:
@@ -118,15 +117,15 @@ def _checked(subject: Subject) -> Probe:
     except StepError as error:
         return Probe(str(error), may_pass=isinstance(error, TransientFailure))
     changed = dict(answer.changed)
-    hidden = subject.hidden() | set(texts_in(changed))
+    mask = subject.mask(changed)
     if answer.check is not None and answer.check.ok:
         return Probe(is_certain=_NO_CHECK not in answer.last_line, changed=changed)
     said = answer.check.text if answer.check is not None else _refusal(answer)
     if said is not None:
-        text = f"{subject.manifest.name} says that they do not work" + (f": {_without(said, hidden)}" if said else "")
+        text = f"{subject.manifest.name} says that they do not work" + (f": {mask(said)}" if said else "")
         return Probe(text, changed=changed)
     failure = failure_of(subject.manifest, answer, "could not be checked", "no answer")
-    return Probe(_without(str(failure), hidden), may_pass=isinstance(failure, TransientFailure), changed=changed)
+    return Probe(mask(str(failure)), may_pass=isinstance(failure, TransientFailure), changed=changed)
 
 
 _NO_CHECK = "no check of its own"
@@ -156,7 +155,7 @@ def streams_of(subject: Subject, on_changed: Callable[[Mapping[str, Any]], None]
         on_changed(answer.changed)
     if answer.streams is None:
         failure = failure_of(subject.manifest, answer, "could not say which streams it has", "no catalog")
-        raise type(failure)(_without(str(failure), subject.hidden() | set(texts_in(answer.changed))))
+        raise type(failure)(subject.mask(answer.changed)(str(failure)))
     return answer.streams
 
 
@@ -176,7 +175,7 @@ def _ask(subject: Subject, verb: Any, seconds: float) -> Answer:
     from flowmate_airflow.steps.calls import StepCall, StepRun
     from flowmate_airflow.steps.runtimes import runtime_name
 
-    manifest, hidden = subject.manifest, subject.hidden()
+    manifest, mask = subject.manifest, subject.mask()
     function = next(iter({**manifest.triggers, **manifest.actions}))
     run = StepRun(FLOW, "link", verb, tenant=subject.tenant)
     call = StepCall(
@@ -196,14 +195,10 @@ def _ask(subject: Subject, verb: Any, seconds: float) -> Answer:
                 manifest,
                 request,
                 runtime_name=name,
-                log=lambda level, text: log.debug("%s: %s", manifest.name, _without(text, hidden)),
+                log=lambda level, text: log.debug("%s: %s", manifest.name, text),
                 labels=labels,
                 seconds=seconds,
-                mask=Masker(hidden),
+                mask=mask,
             )
     except StepError as error:
-        raise type(error)(_without(str(error), hidden)) from None
-
-
-def _without(text: str, hidden: set[str]) -> str:
-    return Masker(hidden)(text)
+        raise type(error)(mask(str(error))) from None
