@@ -47,8 +47,8 @@ def is_needed(store: Store, conn_id: str) -> bool:
     return are_made_with(store, conn_id)
 
 
-def stay(conn_id: str) -> bool:
-    """Let a link's Connection stay until it is no longer needed; return whether there is one.
+def stay(conn_id: str) -> None:
+    """Let a link's Connection stay until it is no longer needed, if there is one.
 
     :raises StoreError: Airflow's database cannot be written
     """
@@ -56,7 +56,7 @@ def stay(conn_id: str) -> bool:
     def marked(old: Stored) -> Stored:
         return replace(old, extra={**old.extra, MARK: {**old.mark, LEAVING: True}})
 
-    return connections.change(conn_id, marked) is not None
+    connections.change(conn_id, marked)
 
 
 def has_left(found: Found) -> bool:

@@ -71,7 +71,7 @@ def unlink(
             [(user.tenant, user.connector) for user in users],
         )
     own = row.symlink is None and not row.is_template
-    if own and leaving.is_needed(store, row.conn_id) and leaving.stay(row.conn_id):
+    if own and leaving.is_needed(store, row.conn_id):
         return _leave(store, row, users, force=force, must_revoke=must_revoke)
     revoked, problem = _given_back(catalog, row.conn_id) if own else (None, None)
     if problem is not None and must_revoke:
@@ -116,6 +116,7 @@ def _leave(store: Store, row: Linked, users: tuple[Linked, ...], *, force: bool,
             f"{row} is kept: webhooks are registered with its credentials, which cannot be given back before; switch "
             "off the tenant's flows that they start"
         )
+    leaving.stay(row.conn_id)
     removed = links.remove(store, row.tenant, row.connector, force=force)
     for each in (*users, *([] if removed is None else [removed])):
         tell(REMOVED, each, revoked=None)
