@@ -56,6 +56,7 @@ def make_api() -> FastAPI:
         RequestValidationError: _not_valid,
         StoreError: _store_error,
         SettingError: _setting_error,
+        Exception: _failed,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
@@ -115,3 +116,7 @@ def _store_error(request: Request, error: StoreError) -> JSONResponse:
 def _setting_error(request: Request, error: SettingError) -> JSONResponse:
     log.error("%s", error)
     return _answer(409, "this is not set up; the server's log says what is missing")
+
+
+def _failed(request: Request, error: Exception) -> JSONResponse:
+    return _answer(500, "something went wrong here; the server's log says where")

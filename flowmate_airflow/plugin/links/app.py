@@ -45,6 +45,7 @@ def make_links() -> ASGIApp:
         RequestValidationError: _not_valid,
         StoreError: _store_error,
         SettingError: _setting_error,
+        Exception: _failed,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
@@ -80,3 +81,7 @@ def _store_error(request: Request, error: StoreError) -> Response:
 
 def _setting_error(request: Request, error: SettingError) -> Response:
     return pages.message(request, 409, "This is not set up yet", f"{error}.")
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    return pages.message(request, 500, "Something went wrong here", "The server's log says where.")

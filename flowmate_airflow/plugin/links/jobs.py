@@ -10,6 +10,7 @@ from airflow.api.common.trigger_dag import trigger_dag
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.configuration import conf
 from airflow.exceptions import DagNotFound, DagRunAlreadyExists, ParamValidationError
 from airflow.models.dag import DagModel
 from airflow.utils.types import DagRunTriggeredByType
@@ -25,7 +26,8 @@ _FLOW = re.compile(r"[A-Za-z0-9_.~:+-]{1,250}")
 
 def may_run(user: BaseUser, flow: str) -> bool:
     """Whether a user of Airflow may start runs of a flow."""
-    details = DagDetails(id=flow, team_name=DagModel.get_team_name(flow))
+    team = DagModel.get_team_name(flow) if conf.getboolean("core", "multi_team") else None
+    details = DagDetails(id=flow, team_name=team)
     return get_auth_manager().is_authorized_dag(
         method="POST", access_entity=DagAccessEntity.RUN, details=details, user=user
     )
@@ -43,7 +45,7 @@ def start(tenant: str, flow: str, body: Mapping[str, Any], key: str | None, user
         raise HTTPException(400, f"`Idempotency-Key` has 1 to {MAX_KEY} printable characters")
     if not _FLOW.fullmatch(flow):
         raise _no_flow()
-    conf = {**body, GATE: tenant}
+    asked = {**body, GATE: tenant}
     run_id = None if key is None else f"job__{digest(tenant, flow, key).hex()[:40]}"
     try:
         run = trigger_dag(
@@ -51,7 +53,7 @@ def start(tenant: str, flow: str, body: Mapping[str, Any], key: str | None, user
             triggered_by=DagRunTriggeredByType.REST_API,
             triggering_user_name=user.get_name(),
             run_id=run_id,
-            conf=conf,
+            conf=asked,
         )
     except DagNotFound:
         raise _no_flow() from None
@@ -59,7 +61,7 @@ def start(tenant: str, flow: str, body: Mapping[str, Any], key: str | None, user
         if key is None:
             raise HTTPException(409, "another run began at the same moment; try again") from None
         run = error.dag_run
-        if run.conf != conf:
+        if run.conf != asked:
             raise HTTPException(422, "`Idempotency-Key` was used with another body") from None
     except (ParamValidationError, ValueError) as error:
         raise HTTPException(400, str(error)[:1000]) from None
