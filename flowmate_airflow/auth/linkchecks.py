@@ -60,7 +60,9 @@ def discover(catalog: Catalog, tenant: str, connector: str, *, store: Store | No
     store = store or open_store()
     row = _found(store, tenant, connector)
     manifest = manifest_in(catalog, connector)
-    if not has_streams(manifest):
+    # Of ours, some know `discover`, and say so only when they are asked.
+    is_ours = not manifest.is_foreign and bool(manifest.triggers)
+    if not has_streams(manifest) and not is_ours:
         return None
     try:
         subject = _subject(catalog, store, row)
@@ -68,7 +70,12 @@ def discover(catalog: Catalog, tenant: str, connector: str, *, store: Store | No
     except NoRuntime as error:
         log.info("%s is not asked for its streams: %s", manifest.name, error)
         return None
-    except (LoginError, StepError) as error:
+    except StepError as error:
+        if is_ours:
+            return None
+        tell(DISCOVERED, row, ok=False, error=str(error))
+        raise
+    except LoginError as error:
         tell(DISCOVERED, row, ok=False, error=str(error))
         raise
     key = CatalogKey(manifest.name, row.conn_id, catalog_digest(manifest, {}), tenant)
