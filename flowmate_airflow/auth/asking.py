@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from flowmate_airflow.auth.credentials import Account, account_of
@@ -33,20 +34,22 @@ def ask(
 ) -> Account:
     """Return a step's Connection with fresh credentials.
 
-    :param get: asks Airflow for a Connection
+    :param get: asks Airflow for a Connection, or has its parts
     :param step: the step's id, for errors
     :param manifest: the connector's that gets them
     :param refused: the Connection whose token the other system has refused before its time
     :raises ConfigFailure: somebody must link it anew, or change something
     :raises TransientFailure: there are no credentials just now
+    :raises StoreError: it is linked for another connector, and nobody knows whether this one may use it
     """
     end = clock() + PATIENCE_SECONDS
     while True:
-        account = account_of(_got(get, conn_id, refused))
+        got = _got(get, conn_id, refused)
+        account = got if isinstance(got, Account) else account_of(got)
         problem = problem_in(account.extra.get(MARK))
         if problem is None:
             check_view(account, step, manifest)
-            return account
+            return account if manifest is None else _shared(account, manifest.name)
         pause = random.uniform(*PAUSE_SECONDS)  # noqa: S311  nothing secret
         if problem.kind != "pending" or clock() + pause > end:
             raise failure_of(problem, account, step)
@@ -61,7 +64,7 @@ def failure_of(problem: Problem, account: Account, step: str) -> StepError:
     whose = f" of the tenant {str(tenant)[:100]!r}" if tenant else ""
     head = f"step `{step}`: the Connection `{account.conn_id}`{whose}"
     if problem.kind == "needs_reauth":
-        command = f", or with `flowmate links reauth {connector} --tenant {tenant}`" if tenant and connector else ""
+        command = f", or with `flowmate links reauth {tenant} {connector}`" if tenant and connector else ""
         return ConfigFailure(f"{head} needs a new login: {problem.text}. Link it again in Airflow's UI{command}")
     if problem.kind == "failed":
         return ConfigFailure(f"{head} has no credentials: {problem.text}")
@@ -82,6 +85,19 @@ def check_view(account: Account, step: str, manifest: Manifest | None = None) ->
             f"step `{step}`: the Connection `{account.conn_id}` was linked, and Airflow hands it out as it is stored, "
             f"which is more than a task may have. Set `{SETTING}` for the API server"
         )
+
+
+def _shared(account: Account, connector: str) -> Account:
+    """Return a Connection as this connector's own where a symlink lets it use the one of another."""
+    mark = account.extra.get(MARK)
+    if not isinstance(mark, Mapping) or mark.get("connector") in (None, connector):
+        return account
+    from flowmate_airflow.store.linked import is_shared
+    from flowmate_airflow.store.store import open_store
+
+    if not is_shared(open_store(), account.conn_id, connector):
+        return account  # whoever makes credentials of it says why it may not be
+    return replace(account, extra={**account.extra, MARK: {**mark, "connector": connector}})
 
 
 def _got(get: Callable[[str], Any], conn_id: str, refused: Account | None) -> Any:
