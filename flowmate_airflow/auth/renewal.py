@@ -10,10 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import socket
 import time
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -22,7 +19,9 @@ from flowmate_airflow.auth.ages import is_due
 from flowmate_airflow.auth.connections import Stored, change, read
 from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.auth.http import SECONDS
 from flowmate_airflow.auth.methods import method_of
+from flowmate_airflow.auth.owners import is_gone, new_owner
 from flowmate_airflow.auth.refusals import is_refused
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.values import client_of, values_of
@@ -36,7 +35,7 @@ from flowmate_airflow.store.store import Store, open_store
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 45.0
-"""For how long a process has the turn: a request to a provider ends after 30."""
+"""For how long a process has the turn, which is longer than a request to a provider can take."""
 POLL_SECONDS = 0.2
 """How often one looks whether another process is done."""
 PATIENCE_SECONDS = 2 * LEASE_SECONDS
@@ -92,6 +91,7 @@ class _Attempt:
     """A turn that was taken.
 
     :param spending: digest of what will be spent
+    :param ends: by the clock of this process, when somebody else may take it over
     """
 
     store: Store
@@ -101,6 +101,7 @@ class _Attempt:
     application: Account | None = field(repr=False)
     spending: bytes = field(repr=False)
     turn: renewals.Turn = field(repr=False)
+    ends: float
 
 
 def _try(store: Store, stored: Stored) -> Fresh | None:
@@ -120,14 +121,14 @@ def _try(store: Store, stored: Stored) -> Fresh | None:
     resting = None if row is None else _resting(stored, row, spending)
     if resting is not None:
         return resting
-    owner = f"{socket.gethostname()[:100]}/{os.getpid()}/{uuid.uuid4().hex}"
-    turn = renewals.take(store, stored.conn_id, owner, spending, LEASE_SECONDS)
+    owner, ends = new_owner(), time.monotonic() + LEASE_SECONDS
+    turn = renewals.take(store, stored.conn_id, owner, spending, LEASE_SECONDS, is_gone)
     if turn.kind == "resting":
         return _resting(stored, turn.row, spending)
     if turn.kind == "busy":
         time.sleep(POLL_SECONDS)
         return None
-    return _renewed(_Attempt(store, owner, stored, method, application, spending, turn))
+    return _renewed(_Attempt(store, owner, stored, method, application, spending, turn, ends))
 
 
 def _resting(stored: Stored, row: renewals.Renewal, spending: bytes) -> Fresh | None:
@@ -146,8 +147,9 @@ def _renewed(attempt: _Attempt) -> Fresh:
     :raises _Again: what is stored has changed, so that it must be looked at again
     """
     store, conn_id, owner = attempt.store, attempt.stored.conn_id, attempt.owner
-    # Somebody may have renewed it, and let go, between our reading it and taking the turn.
-    if not _is_unchanged(attempt):
+    # Somebody may have renewed it, and let go, between our reading it and taking the turn. Or the databases kept us
+    # waiting, so that another one would take over, and spend the same, before the provider has to have answered.
+    if not _is_unchanged(attempt) or time.monotonic() + SECONDS > attempt.ends:
         renewals.let_go(store, conn_id, owner)
         raise _Again
     try:

@@ -7,7 +7,7 @@ over knows from that what may have happened.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -101,12 +101,20 @@ def statuses(store: Store, conn_ids: Collection[str]) -> dict[str, Renewal]:
     return found
 
 
-def take(store: Store, conn_id: str, owner: str, spending: bytes, seconds: float) -> Turn:
+def take(
+    store: Store,
+    conn_id: str,
+    owner: str,
+    spending: bytes,
+    seconds: float,
+    is_gone: Callable[[str], bool] = lambda owner: False,
+) -> Turn:
     """Take a Connection's renewal, unless somebody has it or these credentials are resting.
 
     :param owner: who asks; nobody else has this name
     :param spending: digest of the credentials that will be spent
     :param seconds: after which another one may take it over
+    :param is_gone: whether an owner is known to live no more, whose turn need not run out then
     :raises StoreError: the store cannot be written
     """
     table = store.tables.renewals
@@ -116,7 +124,7 @@ def take(store: Store, conn_id: str, owner: str, spending: bytes, seconds: float
         row = Renewal(
             **connection.execute(table.select().where(table.c.conn_id == conn_id).with_for_update()).one()._mapping
         )
-        if row.owner is not None and row.owned_until is not None and row.owned_until > moment:
+        if _is_owned(row, moment) and not is_gone(str(row.owner)):
             return Turn("busy", row)
         if row.owner is None and (row.needs_login(spending) or row.cools(spending, moment)):
             return Turn("resting", row)
@@ -232,6 +240,10 @@ def forget(store: Store, conn_id: str) -> None:
     table = store.tables.renewals
     with store.write() as connection:
         connection.execute(table.delete().where(table.c.conn_id == conn_id))
+
+
+def _is_owned(row: Renewal, moment: datetime) -> bool:
+    return row.owner is not None and row.owned_until is not None and row.owned_until > moment
 
 
 def _let_go(store: Store, conn_id: str, owner: str, values: Any) -> None:

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import nasty as bad
+import pytest
 from renewal_harness import CONN_ID, Linked, told
 
 from flowmate_airflow.auth import renewal
@@ -113,8 +115,18 @@ def lease_over(linked: Linked) -> None:
         connection.execute(table.update().values(owned_until=now() - timedelta(seconds=1)))
 
 
-def test_who_takes_over_waits_until_the_turn_is_over(linked_sqlite: Linked) -> None:
+def test_who_died_on_this_machine_is_taken_over_at_once(linked: Linked) -> None:
+    linked.nasty.rotate = False
+    linked.link(linked.consented())
+    with died(linked):
+        assert linked.nasty.is_valid(linked.ask().password)
+
+
+def test_who_takes_over_from_elsewhere_waits_until_the_turn_is_over(
+    linked_sqlite: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
     linked = linked_sqlite
+    monkeypatch.setattr(renewal, "is_gone", lambda owner: False)
     linked.link(linked.consented())
     with died(linked):
         from flowmate_airflow.auth.serving import view
@@ -126,6 +138,29 @@ def test_who_takes_over_waits_until_the_turn_is_over(linked_sqlite: Linked) -> N
         found = view(CONN_ID, wait=30)
         assert found is not None
         assert found.extra["flowmate"]["problem"]["kind"] == "needs_reauth"
+
+
+def test_nothing_is_spent_in_a_turn_that_may_end_before_the_answer(
+    linked_sqlite: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linked = linked_sqlite
+    linked.link(linked.consented())
+    clock, delays = [0.0], [20.0]
+    owners: list[str] = []
+    look = renewal._is_unchanged
+
+    def slowly(attempt: Any) -> bool:
+        clock[0] += delays.pop() if delays else 0  # as if the database had been locked
+        owners.append(attempt.owner)
+        return look(attempt)
+
+    monkeypatch.setattr(renewal, "_is_unchanged", slowly)
+    monkeypatch.setattr(renewal, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    found = renewal.renew_stored(CONN_ID)
+    assert found is not None
+    assert found.problem is None
+    assert len(set(owners)) == 2  # the first turn was let go
+    assert linked.nasty.refreshes == 1
 
 
 def test_a_death_is_recovered_from_where_the_provider_has_a_grace(linked: Linked) -> None:
