@@ -92,7 +92,9 @@ class TenantOperator(BaseOperator):
     def _wait(self, tenant: str, holder: str, job: JobBody, context: Any) -> NoReturn:
         queues = self.active == "queue" if job.queues is None else job.queues
         if not queues:
-            raise AirflowSkipException(f"a run of the tenant `{tenant}` is active still: {holder}")
+            reason = f"a run of the tenant `{tenant}` is active still: {holder}"
+            self.log.info("%s", reason)  # Airflow's own line in the log does not tell it
+            raise AirflowSkipException(reason)
         flow, run_id = context["ti"].dag_id, context["ti"].run_id
         with airflow_failures(None):
             # So that no more runs are started that would only wait: each takes the place of another tenant's.
@@ -153,7 +155,9 @@ class RunTenantsOperator(BaseOperator):
         with airflow_failures(None):
             task_instance = context["ti"]
             if task_instance.get_dag(self.flow).is_paused:
-                raise AirflowSkipException(f"the flow `{self.flow}` is paused, so that no tenant's run is started")
+                reason = f"the flow `{self.flow}` is paused, so that no tenant's run is started"
+                self.log.info("%s", reason)  # Airflow's own line in the log does not tell it
+                raise AirflowSkipException(reason)
             is_timed = self._is_timed(context)
             store, runs = open_store(), Runs(self.flow, task_instance)
             said = tenants_of(store, self.flow)

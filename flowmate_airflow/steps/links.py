@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -104,6 +104,8 @@ def _not_linked(tenant: str, connectors: Collection[str]) -> str:
 class TenantFacts(Mapping[str, Any]):
     """What templates know as `tenant`: `id`, and from the store, when it is asked for, `config` and `mapping`.
 
+    The mapping is a list of objects with `source`, `target` and `fields`, whatever form it was given in.
+
     :param tenant: the id
     :param flow: whose mapping it is
     """
@@ -122,10 +124,14 @@ class TenantFacts(Mapping[str, Any]):
                 self._known[name] = self._mapping()
         return self._known[name]
 
-    def _mapping(self) -> Any:
-        store = open_store()
-        own = tenants.find_flow(store, self._tenant, self._flow).mapping
-        return tenants.find_flow(store, DEFAULT_TENANT, self._flow).mapping if own is None else own
+    def _mapping(self) -> list[dict[str, Any]]:
+        # It takes a while to import, and few flows ask for it.
+        from flowmate_airflow.auth.tenants import TenantError, mapping_for
+
+        try:
+            return [asdict(each) for each in mapping_for(open_store(), self._tenant, self._flow)]
+        except TenantError as error:
+            raise ConfigFailure(str(error)) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(("id", "config", "mapping"))

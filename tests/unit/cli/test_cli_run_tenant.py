@@ -15,7 +15,7 @@ from flowmate_airflow.store.store import Store, close_stores, open_store
 SECRET = "s3cr3t-key-of-acme"
 STEPS = """
 - {id: items, use: shop/items, with: {limit: 1, label: "{{ tenant.id }} {{ tenant.config.colour }}"}}
-- {id: mapped, map: "{ 'label': data.label, 'url': data.url, 'to': $tenant.mapping.to }"}
+- {id: mapped, map: "{ 'label': data.label, 'url': data.url, 'to': $tenant.mapping[0].fields.to }"}
 """
 
 
@@ -30,7 +30,7 @@ def store(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 def test_a_flow_runs_with_the_links_of_a_tenant(flowmate: Flowmate, write_flow: WriteFlow, store: Store) -> None:
     linked.save(store, linked.Linked("acme", "shop", "flowmate.shop.acme", "key"))
     tenants.save_config(store, "acme", {"colour": "red"})
-    tenants.set_flow(store, "acme", "orders", mapping={"to": "mail"})
+    tenants.set_flow(store, "acme", "orders", mapping={"Contact/customers": {"to": "mail"}})
     result = flowmate("run", write_flow(STEPS, head="tenants: linked"), "--tenant", "acme")
     assert result.code == 0, result.err
     expected = {"label": "acme red", "url": "https://acme.example.com", "to": "mail"}

@@ -114,7 +114,7 @@ def test_without_a_link_it_fails_for_good(played: Played, conf: Any, told: str) 
 def test_templates_know_the_tenant_and_the_dates_that_the_run_is_for(store: Store, played: Played) -> None:
     _link(store, "acme")
     tenants.save_config(store, "acme", {"shop": {"limit": 7}})
-    tenants.set_flow(store, "default", "orders", mapping={"a": "b"})
+    tenants.set_flow(store, "default", "orders", mapping={"Contact/customers": {"email": "Email"}})
     dates = dict.fromkeys(("logical_date", "data_interval_start", "data_interval_end"), "2026-11-27T12:00:00+00:00")
     config = {
         "limit": "{{ tenant.config.shop.limit }}",
@@ -123,8 +123,10 @@ def test_templates_know_the_tenant_and_the_dates_that_the_run_is_for(store: Stor
     _run({"tenant": "acme", "flowmate_dates": dates}, config=config)
     given = _config(played)["config"]
     assert given["limit"] == 7
-    whole = {"id": "acme", "config": {"shop": {"limit": 7}}, "mapping": {"a": "b"}}
-    assert given["any"] == ["acme", {"a": "b"}, "2026-11-27", "2026-11-27T12:00:00+00:00", whole]
+    (mapping,) = given["any"][1]
+    assert mapping["fields"] == {"email": "Email"}
+    whole = {"id": "acme", "config": {"shop": {"limit": 7}}, "mapping": [mapping]}
+    assert given["any"] == ["acme", [mapping], "2026-11-27", "2026-11-27T12:00:00+00:00", whole]
 
 
 def test_a_store_that_is_down_is_tried_again(monkeypatch: pytest.MonkeyPatch, played: Played) -> None:
@@ -187,9 +189,13 @@ def test_an_action_is_not_narrowed(store: Store, played: Played) -> None:
 
 
 def test_a_map_knows_the_tenant(store: Store) -> None:
-    tenants.set_flow(store, "acme", "orders", mapping={"email": "mail"})
-    step = MapOperator(task_id="t", expression="{ $tenant.mapping.email: data.x, 'of': $tenant.id }", inputs=["x"])
-    batch = {"count": 1, "messages": [{"id": "1", "data": {"x": "me"}}]}
+    tenants.set_flow(store, "acme", "orders", mapping={"Contact/customers": {"mail": "Email"}})
+    fields = "$tenant.mapping[0].fields"
+    expression = (
+        f"$merge([{{'of': $tenant.id}}, $each({fields}, function($of, $to) {{ {{ $to: $lookup($$.data, $of) }} }})])"
+    )
+    step = MapOperator(task_id="t", expression=expression, inputs=["x"])
+    batch = {"count": 1, "messages": [{"id": "1", "data": {"Email": "me"}}]}
     (found,) = read_batch(step.execute(_context({"tenant": "acme"}, xcom_pull=lambda task_ids: batch)))
     assert found["data"] == {"mail": "me", "of": "acme"}
 
