@@ -158,11 +158,14 @@ def save_login(conn_id: str, login: Login, store: Store | None = None) -> Stored
     :raises StoreError: Airflow's database or the store cannot be written
     """
     from flowmate_airflow.store import renewals
+    from flowmate_airflow.store.secrets import forget_changed
     from flowmate_airflow.store.store import open_store
 
     saved = change(conn_id, lambda old: old.with_login(login).told(None))
     if saved is not None:
-        renewals.reset(store or open_store(), conn_id)
+        store = store or open_store()
+        renewals.reset(store, conn_id)
+        forget_changed(store, conn_id, str(saved.mark.get("connector")))
     return saved
 
 

@@ -33,6 +33,7 @@ from flowmate_airflow.store import linked as links
 from flowmate_airflow.store import renewals, tenants
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.linked import Linked
+from flowmate_airflow.store.secrets import forget_changed
 from flowmate_airflow.store.store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -322,6 +323,8 @@ def _kept(store: Store, stored: Stored, row: Linked) -> tuple[Linked, bool]:
     tenants.add_tenant(store, row.tenant)
     connections.write(stored, expect=ANY)
     renewals.reset(store, stored.conn_id)
+    # What the connector changed of the old ones says nothing about the new ones, also where these look the same.
+    forget_changed(store, stored.conn_id, row.connector)
     links.save(store, row)
     return _agreed(store, stored, row), before is not None and bool(before.conn_id)
 

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from flowmate_airflow.auth.asking import ask
 from flowmate_airflow.auth.credentials import Account, missing_connection
+from flowmate_airflow.auth.grants import TOKEN
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.steps.errors import ConfigFailure, StepError
 
@@ -27,16 +28,55 @@ def find_account(
     :raises ConfigFailure: there is none, or it cannot be read
     :raises TransientFailure: it has no credentials just now
     """
+    found = _from_environment(conn_id, step)
+    if found is None:
+        return _from_airflow(conn_id, step, use, manifest, refused)
+    if TOKEN not in found.extra:
+        return found
+    return ask(lambda _: _view(found), conn_id, step, manifest=manifest)
+
+
+def _from_environment(conn_id: str, step: str) -> Account | None:
     text = os.environ.get(f"{ENVIRONMENT}{conn_id.upper()}")
-    if text:
-        try:
-            return _from_json(conn_id, text) if text.lstrip().startswith("{") else _from_uri(conn_id, text)
-        except ValueError as error:
-            # Never the text itself: it holds secrets.
-            raise ConfigFailure(
-                f"step `{step}`: the environment variable {ENVIRONMENT}{conn_id.upper()} is no Connection: {error}"
-            ) from None
-    return _from_airflow(conn_id, step, use, manifest, refused)
+    if not text:
+        return None
+    try:
+        return _from_json(conn_id, text) if text.lstrip().startswith("{") else _from_uri(conn_id, text)
+    except ValueError as error:
+        # Never the text itself: it holds secrets.
+        raise ConfigFailure(
+            f"step `{step}`: the environment variable {ENVIRONMENT}{conn_id.upper()} is no Connection: {error}"
+        ) from None
+
+
+def _view(account: Account) -> Account:
+    """Return what a step gets of a linked Connection that somebody has put into the environment."""
+    from flowmate_airflow.auth.connections import Stored
+    from flowmate_airflow.auth.origins import Found
+    from flowmate_airflow.auth.serving import view_of_found
+
+    names = ("login", "password", "host", "port", "schema", "extra")
+    stored = Stored(account.conn_id, **{name: getattr(account, name) for name in names})
+    return view_of_found(Found(stored, None, "environment")).account()
+
+
+def _of_airflow(name: str) -> Any:
+    """Return a Connection as Airflow has it, with fresh credentials also where its secrets backend is not ours.
+
+    :raises AirflowNotFoundException: there is none
+    """
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from flowmate_airflow.auth import origins, serving
+    from flowmate_airflow.auth.refusals import split_name
+
+    conn_id, refused = split_name(name)
+    found = origins.find(conn_id, wrapped=origins.configured())
+    if found is None:
+        raise AirflowNotFoundException(conn_id)
+    if not serving.is_ours(found.stored):
+        return found.connection
+    return serving.view_of_found(found, refused=refused).account()
 
 
 def _from_json(conn_id: str, text: str) -> Account:
@@ -99,11 +139,10 @@ def _port(value: Any) -> int | None:
 
 def _from_airflow(conn_id: str, step: str, use: str, manifest: Manifest | None, refused: Account | None) -> Account:
     try:
-        from airflow.models.connection import Connection
         from airflow.sdk.exceptions import AirflowNotFoundException
 
         try:
-            return ask(Connection.get_connection_from_secrets, conn_id, step, manifest=manifest, refused=refused)
+            return ask(_of_airflow, conn_id, step, manifest=manifest, refused=refused)
         except AirflowNotFoundException:
             raise missing_connection(conn_id, step, use) from None
     except StepError:

@@ -125,7 +125,7 @@ class SyncSubscriptionsOperator(BaseOperator):
     def _surroundings(self, catalog: Catalog) -> Surroundings:
         return Surroundings(
             manifest=lambda name: _manifest(catalog, name),
-            account=_account,
+            account=lambda conn_id, step, use: _account(catalog, conn_id, step, use),
             place=self._place,
             log=self._log_line,
             hide=_hide,
@@ -234,9 +234,9 @@ def _rendered(step: UseStep, names: Mapping[str, Any], environment: Any) -> dict
     return config
 
 
-def _account(conn_id: str, step: str, use: str) -> Account:
+def _account(catalog: Catalog, conn_id: str, step: str, use: str) -> Account:
     try:
-        return ask(BaseHook.get_connection, conn_id, step)
+        return ask(BaseHook.get_connection, conn_id, step, manifest=_manifest(catalog, use.partition("/")[0]))
     except AirflowNotFoundException:
         raise missing_connection(conn_id, step, use) from None
 

@@ -122,6 +122,19 @@ def users_of(store: Store, tenant: str, connector: str) -> list[Linked]:
         return [] if row is None else _users(connection, store, row)
 
 
+def is_shared(store: Store, conn_id: str, connector: str) -> bool:
+    """Whether a symlink lets a connector use a Connection, which is another one's.
+
+    :raises StoreError: the store cannot be read
+    """
+    table = store.tables.linked
+    query = table.select().where(
+        table.c.conn_id == conn_id, table.c.connector == connector, table.c.symlink.is_not(None)
+    )
+    with store.read() as connection:
+        return connection.execute(query.limit(1)).first() is not None
+
+
 def tenants_with(store: Store, connectors: Collection[str]) -> list[str]:
     """Return the tenants that have linked all of some connectors, in order, without :data:`DEFAULT_TENANT`.
 
