@@ -7,6 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from flowmate_airflow.auth.names import check_tenant
 from flowmate_airflow.build.endpoints import flow_endpoint, wait_endpoint
 from flowmate_airflow.cli.accounts import ENVIRONMENT, find_account
 from flowmate_airflow.cli.common import catalog_of, load_one
@@ -14,6 +15,7 @@ from flowmate_airflow.cli.errors import CommandError, UsageError
 from flowmate_airflow.flows.errors import did_you_mean
 from flowmate_airflow.flows.folder import SUFFIXES
 from flowmate_airflow.flows.models import WaitStep
+from flowmate_airflow.flows.tenantmodels import DISPATCHER
 from flowmate_airflow.settings import SettingError
 from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.store.store import Store
@@ -40,6 +42,24 @@ def endpoint_of(arguments: Namespace) -> Endpoint:
         hint = did_you_mean(name, known) or f"{there}. A flow's file may be named instead"
         raise UsageError(f"Airflow knows no webhook `{name}`; {hint}")
     return known[name]
+
+
+def tenant_in(arguments: Namespace, endpoint: Endpoint) -> str:
+    """Return the tenant that `arguments.tenant` names, an empty text where the endpoint knows none.
+
+    :raises UsageError: one is named where there are none, or none where each has an address of their own
+    """
+    tenant: str | None = arguments.tenant
+    if tenant is None:
+        if endpoint.tenants:
+            raise UsageError(f"each tenant has an address of their own at {endpoint.name}: name one with --tenant")
+        return ""
+    if not endpoint.tenants:
+        raise UsageError(f"--tenant: {endpoint.name} has one address for all, as its flow has no tenants")
+    try:
+        return check_tenant(tenant)
+    except ValueError as error:
+        raise UsageError(f"--tenant: {error}") from None
 
 
 def known_endpoints() -> Mapping[str, Endpoint]:
@@ -101,7 +121,8 @@ def told_missing(error: LookupError, conn_id: str) -> str:
 def told_asleep(names: Iterable[str]) -> str | None:
     """Return that the flows of some endpoints are switched off; None where none is, or Airflow cannot be asked."""
     try:
-        paused = sorted(Directory().paused({name.partition(WAITS)[0] for name in names}))
+        flows = {name.partition(WAITS)[0] for name in names}
+        paused = sorted(Directory().paused(flows | {f"{flow}{DISPATCHER}" for flow in flows}))
     except Exception:  # this is but a hint, and the database may be another machine's
         return None
     if not paused:
@@ -110,11 +131,26 @@ def told_asleep(names: Iterable[str]) -> str | None:
     return f"switched off in Airflow: {', '.join(paused[:_MOST])}{more}; what is received waits until that is on"
 
 
-def registered_secrets(store: Store, endpoint: str) -> tuple[str, ...]:
+def registered_secrets(store: Store, endpoint: str, tenant: str = "") -> tuple[str, ...]:
     """Return the secrets of an endpoint that no Connection has, as its address was registered by FlowMate itself."""
     from flowmate_airflow.store.subscriptions import secrets_for
 
-    return secrets_for(store).get((endpoint, ""), ())
+    return secrets_for(store).get((endpoint, tenant), ())
+
+
+def link_secrets(endpoint: Endpoint, tenant: str) -> tuple[str, ...]:
+    """Return the webhook secrets that a tenant's link holds, of which there may be none.
+
+    :raises CommandError: Airflow or the store cannot be asked
+    """
+    if not tenant or endpoint.connector is None:
+        return ()
+    try:
+        return Directory().link_secrets(endpoint.connector, tenant)
+    except Exception as error:  # as above
+        raise CommandError(
+            f"the link of the tenant {tenant} to {endpoint.connector} cannot be read ({type(error).__name__})"
+        ) from None
 
 
 def _of_environment(conn_id: str) -> tuple[str, ...]:

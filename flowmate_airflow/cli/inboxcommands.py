@@ -18,6 +18,11 @@ _SINCE = Argument(
     ("--since",), "received since then: a time ago, such as 2h, or a moment in ISO 8601", {"metavar": "WHEN"}
 )
 
+_TENANT = Argument(("--tenant",), "of this tenant only", {"metavar": "TENANT"})
+_TENANTS = Argument(
+    ("--tenant",), "at the address of this tenant, where each has one of their own", {"metavar": "TENANT"}
+)
+
 LIST = Command(
     "list",
     "List what was delivered, the newest first, and how many each endpoint has",
@@ -29,6 +34,7 @@ LIST = Command(
             "of this status only; duplicate: those that came more than once",
             {"choices": ["received", "claimed", "delivered", "failed", "rejected", "duplicate"]},
         ),
+        _TENANT,
         _SINCE,
         Argument(("--limit",), "at most so many; 0 is all (default: 50)", {"metavar": "N", "type": int, "default": 50}),
         FORMAT,
@@ -55,6 +61,7 @@ REPLAY = Command(
     (
         _ANY_ENDPOINT,
         Argument(("--id",), "these deliveries only", {"metavar": "ID", "type": int, "nargs": "+", "action": "extend"}),
+        _TENANT,
         _SINCE,
         Argument(("--until",), "received before then", {"metavar": "WHEN"}),
         Argument(("--failed",), "only those that runs have failed with", {"action": "store_true"}),
@@ -73,6 +80,7 @@ REPLAY = Command(
     (
         "webhooks replay paid_orders --failed",
         "webhooks replay --id 17 18",
+        "webhooks replay paid_orders --tenant acme --failed",
         "webhooks replay paid_orders --since 2026-01-31T08:00 --until 2026-01-31T09:00",
         "webhooks replay paid_orders --failed --to sales",
     ),
@@ -88,6 +96,7 @@ SEND = Command(
             "where to: a flow's file, a webhook that Airflow knows, or a URL",
             {"metavar": "ENDPOINT|FLOW.yaml|URL"},
         ),
+        _TENANTS,
         Argument(
             ("--data",),
             "the body as JSON, or @ and the name of a file with it",
@@ -124,6 +133,7 @@ URL = Command(
     "flowmate_airflow.cli.webhookurl:show_url",
     (
         Argument(("endpoint",), "a flow's file, or a webhook that Airflow knows", {"metavar": "ENDPOINT|FLOW.yaml"}),
+        _TENANTS,
         Argument(("--token",), "with a token that makes the address hard to guess", {"action": "store_true"}),
         Argument(("--rotate",), "make another token; the old one is valid for one day more", {"action": "store_true"}),
         Argument(("--base",), "the API server as others reach it (default: the option public_url)", {"metavar": "URL"}),
@@ -132,7 +142,7 @@ URL = Command(
         ),
         _CONNECTORS,
     ),
-    ("webhooks url paid_orders.yaml", "webhooks url paid_orders --rotate"),
+    ("webhooks url paid_orders.yaml", "webhooks url paid_orders --rotate", "webhooks url paid_orders --tenant acme"),
 )
 
 INBOX = (LIST, SHOW, REPLAY, SEND, URL)

@@ -27,9 +27,10 @@ def replay(arguments: Namespace) -> int:
     """Let deliveries be received again, at another endpoint where one is named."""
     _check_usage(arguments)
     store = open_store()
-    check_known(deliveries.counts(store), arguments.endpoint)
+    check_known(deliveries.counts(store), arguments.endpoint, arguments.tenant)
     wanted = Wanted(
         endpoint=arguments.endpoint,
+        tenant=arguments.tenant,
         ids=arguments.id,
         since=moment_of(arguments.since, "--since"),
         until=moment_of(arguments.until, "--until"),
@@ -42,7 +43,8 @@ def replay(arguments: Namespace) -> int:
     if not total:
         raise CommandError(_nothing(store, wanted, arguments))
     if arguments.to is not None:
-        _check_endpoint(arguments)
+        without = sum(moves.count_kept(store, replace(wanted, tenant=""), statuses).values())
+        _check_endpoint(arguments, with_tenant=0 if arguments.tenant == "" else total - without, without=without)
     if total > 1:
         where = f" at {arguments.to}" if arguments.to else ""
         confirm(f"Replay {_deliveries(total)} ({tell_counts(found)}){where}?", yes=arguments.yes)
@@ -53,8 +55,8 @@ def replay(arguments: Namespace) -> int:
 
 
 def _check_usage(arguments: Namespace) -> None:
-    if not any((arguments.endpoint, arguments.id, arguments.since, arguments.until)):
-        raise UsageError("say which deliveries: ENDPOINT, --id, --since or --until")
+    if not any((arguments.endpoint, arguments.id, arguments.tenant, arguments.since, arguments.until)):
+        raise UsageError("say which deliveries: ENDPOINT, --id, --tenant, --since or --until")
     if arguments.id and len(set(arguments.id)) > MAX_IDS:
         raise UsageError(f"--id: at most {MAX_IDS:,} at once")
     if arguments.to is not None and not re.fullmatch(NAME, arguments.to):
@@ -135,14 +137,22 @@ def _nothing(store: Store, wanted: Wanted, arguments: Namespace) -> str:
     return f"nothing {'failed that' if arguments.failed else 'is there that'} could be replayed{told}"
 
 
-def _check_endpoint(arguments: Namespace) -> None:
-    """Check that somebody takes what is moved."""
+def _check_endpoint(arguments: Namespace, *, with_tenant: int, without: int) -> None:
+    """Check that somebody takes what is moved.
+
+    :param with_tenant: how many of them came to the address of a tenant
+    :param without: how many did not
+    """
     if arguments.force:
         return
     known = known_endpoints()
     if arguments.to not in known:
         hint = did_you_mean(arguments.to, known) or "--force moves them nevertheless"
         raise UsageError(f"--to: Airflow knows no webhook `{arguments.to}`; {hint}")
+    if known[arguments.to].tenants and without:
+        raise UsageError(f"--to: at {arguments.to} each tenant has their own, and {_deliveries(without)} of no tenant")
+    if not known[arguments.to].tenants and with_tenant:
+        raise UsageError(f"--to: {arguments.to} knows no tenants, whose {_deliveries(with_tenant)} would stay there")
 
 
 def _deliveries(number: int) -> str:

@@ -35,10 +35,11 @@ def list_deliveries(arguments: Namespace) -> int:
         raise UsageError(f"--limit cannot be {arguments.limit}")
     store = open_store()
     counts = deliveries.counts(store)
-    check_known(counts, arguments.endpoint)
+    check_known(counts, arguments.endpoint, arguments.tenant)
     is_duplicate = arguments.status == DUPLICATE
     wanted = Wanted(
         endpoint=arguments.endpoint,
+        tenant=arguments.tenant,
         status=None if is_duplicate else arguments.status,
         repeated=is_duplicate,
         since=moment_of(arguments.since, "--since"),
@@ -53,7 +54,11 @@ def list_deliveries(arguments: Namespace) -> int:
         print(_line(delivery))
     if shown and shown == arguments.limit:
         print(f"{shown:,} are shown, the newest first; --limit 0 shows all")
-    counts = [each for each in counts if arguments.endpoint in (None, each.endpoint)]
+    counts = [
+        each
+        for each in counts
+        if arguments.endpoint in (None, each.endpoint) and arguments.tenant in (None, each.tenant)
+    ]
     _print_counts(counts, is_first=not shown)
     waiting = {each.endpoint for each in counts if each.status == RECEIVED}
     hint = told_asleep(waiting) if waiting else None
@@ -84,13 +89,18 @@ def show_delivery(arguments: Namespace) -> int:
     return 0
 
 
-def check_known(counts: list[Count], endpoint: str | None) -> None:
-    """Check that an endpoint has deliveries.
+def check_known(counts: list[Count], endpoint: str | None, tenant: str | None = None) -> None:
+    """Check that an endpoint and a tenant have deliveries.
 
     :raises UsageError: it has none; the error names what there is
     """
     known = {each.endpoint for each in counts}
     if endpoint is None or endpoint in known:
+        whose = {each.tenant for each in counts if endpoint in (None, each.endpoint)}
+        if tenant is not None and tenant not in whose:
+            hint = did_you_mean(tenant, whose - {""}) or "`flowmate webhooks list` shows whose there are"
+            at = f" to `{clean(endpoint)}`" if endpoint is not None else ""
+            raise UsageError(f"there are no deliveries of the tenant `{clean(tenant, 100)}`{at}; {hint}")
         return
     hint = did_you_mean(endpoint, known) or (
         f"{count(len(known), 'endpoint')} with some" if known else "there are none"

@@ -16,8 +16,10 @@ from flowmate_airflow.cli.endpoints import (
     base_of,
     endpoint_of,
     known_endpoints,
+    link_secrets,
     registered_secrets,
     secrets_of,
+    tenant_in,
     told_asleep,
     told_missing,
 )
@@ -47,12 +49,14 @@ class _Target:
     :param url: it is posted to, perhaps with a token
     :param told: the same without the token
     :param signed: the address as the provider knows it, which some sign
+    :param tenant: whose address it is, where each tenant has their own
     """
 
     endpoint: Endpoint
     url: str = field(repr=False)
     told: str
     signed: str = field(repr=False)
+    tenant: str = ""
 
 
 def send(arguments: Namespace) -> int:
@@ -61,7 +65,7 @@ def send(arguments: Namespace) -> int:
     is_url = arguments.endpoint.startswith(("http://", "https://"))
     target = _given(arguments) if is_url else _known(arguments)
     scheme = _scheme(target.endpoint)
-    delivery = signed(draft, scheme, _secrets(target.endpoint), target.signed, time.time())
+    delivery = signed(draft, scheme, _secrets(target), target.signed, time.time())
     proof = ", ".join(scheme.proof.told()).replace("`", "")
     print(f"{scheme.methods[0]} {plain(target.told)} as {scheme.title}; the proof: {proof}", file=sys.stderr)
     status, body = _post(target, delivery, scheme.methods[0])
@@ -95,6 +99,8 @@ def _why_refused(name: str) -> str:
 
 def _given(arguments: Namespace) -> _Target:
     """Return a target that the user gave as an address."""
+    if arguments.tenant is not None:
+        raise UsageError("--tenant goes with an endpoint; a whole address was given already")
     if arguments.url is not None:
         raise UsageError("--url is the API server of an endpoint; a whole address was given already")
     if arguments.scheme is None:
@@ -110,13 +116,16 @@ def _known(arguments: Namespace) -> _Target:
         endpoint = replace(endpoint, scheme=arguments.scheme, options={})
     if arguments.connection is not None:
         endpoint = replace(endpoint, connection=arguments.connection)
+    tenant = tenant_in(arguments, endpoint)
     base = base_of(arguments.url, "--url", ", such as --url http://localhost:8080")
-    token = token_of(open_store(), endpoint.name) if _scheme(endpoint).needs_url_token else None
+    needs_token = tenant or _scheme(endpoint).needs_url_token
+    token = token_of(open_store(), endpoint.name, tenant) if needs_token else None
+    url = hook_url(endpoint.name, token, base, tenant=tenant)
     try:
-        as_told = hook_url(endpoint.name, token)
+        as_told = hook_url(endpoint.name, token, tenant=tenant)
     except SettingError:
-        as_told = hook_url(endpoint.name, token, base)
-    return _Target(endpoint, hook_url(endpoint.name, token, base), hook_url(endpoint.name, None, base), as_told)
+        as_told = url
+    return _Target(endpoint, url, hook_url(endpoint.name, None, base, tenant=tenant), as_told, tenant)
 
 
 def _scheme(endpoint: Endpoint) -> Scheme:
@@ -126,9 +135,14 @@ def _scheme(endpoint: Endpoint) -> Scheme:
         raise UsageError(str(error)) from None
 
 
-def _secrets(endpoint: Endpoint) -> tuple[str, ...]:
+def _secrets(target: _Target) -> tuple[str, ...]:
+    endpoint, tenant = target.endpoint, target.tenant
+    if endpoint.name and (tenant or endpoint.connection is None):
+        own = registered_secrets(open_store(), endpoint.name, tenant) or link_secrets(endpoint, tenant)
+        if own:
+            return own
     if endpoint.connection is None:
-        return registered_secrets(open_store(), endpoint.name) if endpoint.name else ()
+        return ()
     try:
         return secrets_of(endpoint.connection)
     except LookupError as error:

@@ -8,7 +8,15 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 
 from flowmate_airflow.cli.asking import plain
-from flowmate_airflow.cli.endpoints import base_of, endpoint_of, registered_secrets, secrets_of, told_missing
+from flowmate_airflow.cli.endpoints import (
+    base_of,
+    endpoint_of,
+    link_secrets,
+    registered_secrets,
+    secrets_of,
+    tenant_in,
+    told_missing,
+)
 from flowmate_airflow.cli.errors import CommandError, UsageError
 from flowmate_airflow.settings import setting
 from flowmate_airflow.store import endpoints
@@ -28,13 +36,14 @@ def show_url(arguments: Namespace) -> int:
         scheme = scheme_named(endpoint.scheme, endpoint.options)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    tenant = tenant_in(arguments, endpoint)
     base = base_of(arguments.base, "--base")
     token = None
     if arguments.rotate:
-        token = endpoints.rotate(store, endpoint.name)
-    elif arguments.token or scheme.needs_url_token:
-        token = endpoints.token_of(store, endpoint.name)
-    print(hook_url(endpoint.name, token, base))
+        token = endpoints.rotate(store, endpoint.name, tenant)
+    elif arguments.token or tenant or scheme.needs_url_token:
+        token = endpoints.token_of(store, endpoint.name, tenant)
+    print(hook_url(endpoint.name, token, base, tenant=tenant))
     if arguments.rotate:
         print(
             "The address with the token before is valid for one day more: tell the provider the new one",
@@ -45,18 +54,18 @@ def show_url(arguments: Namespace) -> int:
             "address     of [api] base_url, as [flowmate] public_url is not set: do senders reach it there?",
             file=sys.stderr,
         )
-    for line in _told(endpoint, scheme, store, show_secrets=arguments.show_secrets):
+    for line in _told(endpoint, tenant, scheme, store, show_secrets=arguments.show_secrets):
         print(plain(line), file=sys.stderr)
     return 0
 
 
-def _told(endpoint: Endpoint, scheme: Scheme, store: Store, *, show_secrets: bool) -> Iterator[str]:
+def _told(endpoint: Endpoint, tenant: str, scheme: Scheme, store: Store, *, show_secrets: bool) -> Iterator[str]:
     yield f"scheme      {scheme.name}: {scheme.title}"
     yield f"proof       {', '.join(scheme.proof.told())}"
     yield f"methods     {', '.join(scheme.methods)}"
-    yield f"secret      {_secret(endpoint, scheme, store)}"
+    yield f"secret      {_secret(endpoint, tenant, scheme, store)}"
     yield f"it holds    {scheme.secret}"
-    learned = endpoints.learned(store, endpoint.name)
+    learned = endpoints.learned(store, endpoint.name, tenant)
     if learned is not None:
         shown = learned if show_secrets else "(--show-secrets shows it)"
         yield f"learned     the provider has sent a secret, which belongs into the Connection: {shown}"
@@ -64,11 +73,16 @@ def _told(endpoint: Endpoint, scheme: Scheme, store: Store, *, show_secrets: boo
         yield "            FlowMate registers the address by itself: flowmate webhooks sync"
 
 
-def _secret(endpoint: Endpoint, scheme: Scheme, store: Store) -> str:
+def _secret(endpoint: Endpoint, tenant: str, scheme: Scheme, store: Store) -> str:
     conn_id = endpoint.connection
+    if (tenant or conn_id is None) and registered_secrets(store, endpoint.name, tenant):
+        return "one that the provider and FlowMate have agreed on"
+    try:
+        if link_secrets(endpoint, tenant):
+            return f"in the tenant's link to {endpoint.connector}"
+    except CommandError as error:
+        return str(error)
     if conn_id is None:
-        if registered_secrets(store, endpoint.name):
-            return "one that the provider and FlowMate have agreed on"
         return "none is needed: whoever knows the address is let in" if scheme.needs_url_token else "none yet"
     try:
         secrets = secrets_of(conn_id)
