@@ -78,7 +78,8 @@ def show_tenant(arguments: Namespace) -> int:
 
 def set_tenant(arguments: Namespace) -> int:
     """Set a tenant's config, or what differs for them in a flow."""
-    from flowmate_airflow.auth.tenants import TenantError, check_config, check_mapping, save_config, set_flow
+    from flowmate_airflow.auth.mappings import TenantError, check_config, check_mapping
+    from flowmate_airflow.auth.tenants import save_config, set_flow
 
     changes = _changes(arguments)
     if changes and arguments.flow is None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from flowmate_airflow.auth.mappings import TenantError, mapping_for
 from flowmate_airflow.auth.names import DEFAULT_TENANT
 from flowmate_airflow.flows.fieldmaps import FieldMap
 from flowmate_airflow.flows.filters import FILTERS
@@ -125,9 +126,6 @@ class TenantFacts(Mapping[str, Any]):
         return self._known[name]
 
     def _mapping(self) -> list[dict[str, Any]]:
-        # It takes a while to import, and few flows ask for it.
-        from flowmate_airflow.auth.tenants import TenantError, mapping_for
-
         try:
             return [asdict(each) for each in mapping_for(open_store(), self._tenant, self._flow)]
         except TenantError as error:

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from links_harness import World, world
 
-from flowmate_airflow.auth import connections, links, tenants
-from flowmate_airflow.auth.tenants import TableMapping, TenantError
+from flowmate_airflow.auth import connections, links, mappings, tenants
+from flowmate_airflow.auth.mappings import TableMapping, TenantError
 from flowmate_airflow.auth.unlinking import Unlinked
 from flowmate_airflow.store import linked
 from flowmate_airflow.store import tenants as rows
 from flowmate_airflow.store.linked import SymlinkError
 
 OURS = {"Contact/customers": {"email": "Email", "name": "FullName"}}
-LISTED = [{"source": "customers", "target": "Contact", "fields": {"email": "Email", "name": "FullName"}}]
 MAPPED = [TableMapping("Contact", "customers", {"email": "Email", "name": "FullName"})]
+LISTED = [{"source": "customers", "target": "Contact", "fields": {"email": "Email", "name": "FullName"}}]
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_a_config_of_hotglue_is_taken(there: World) -> None:
     found = rows.find_tenant(there.store, "acme")
     assert found is not None
     assert found.config == config
-    assert tenants.metadata_of(config) == {"plan": "large", "seats": 3}
-    assert tenants.mapping_of(config, "orders") == MAPPED
-    assert tenants.mapping_of(config, "bills", "salesforce") == MAPPED
-    assert tenants.mapping_of(config, "bills") == []
-    assert tenants.metadata_of({}) == {}
+    assert mappings.metadata_of(config) == {"plan": "large", "seats": 3}
+    assert mappings.mapping_of(config, "orders") == MAPPED
+    assert mappings.mapping_of(config, "bills", "salesforce") == MAPPED
+    assert mappings.mapping_of(config, "bills") == []
+    assert mappings.metadata_of({}) == {}
 
 
 @pytest.mark.parametrize(
@@ -75,35 +75,25 @@ def test_a_config_that_is_none_is_refused(there: World, config: Any, told: str) 
 
 def test_a_mapping_of_their_own_is_stronger_than_the_configs_and_the_templates(there: World) -> None:
     store = there.store
-    assert tenants.mapping_for(store, "acme", "orders") == []
+    assert mappings.mapping_for(store, "acme", "orders") == []
     tenants.set_flow("default", "orders", mapping={"a/b": {"x": "y"}}, store=store)
-    assert tenants.mapping_for(store, "acme", "orders") == [TableMapping("a", "b", {"x": "y"})]
+    assert mappings.mapping_for(store, "acme", "orders") == [TableMapping("a", "b", {"x": "y"})]
     tenants.save_config("acme", {"hotglue_mapping": {"mapping": {"orders": OURS}}}, store)
-    assert tenants.mapping_for(store, "acme", "orders") == MAPPED
+    assert mappings.mapping_for(store, "acme", "orders") == MAPPED
     tenants.set_flow("acme", "orders", mapping={"c/d": {"x": "y"}}, store=store)
-    assert tenants.mapping_for(store, "acme", "orders") == [TableMapping("c", "d", {"x": "y"})]
+    assert mappings.mapping_for(store, "acme", "orders") == [TableMapping("c", "d", {"x": "y"})]
     tenants.set_flow("acme", "orders", mapping={}, store=store)
-    assert tenants.mapping_for(store, "acme", "orders") == MAPPED
+    assert mappings.mapping_for(store, "acme", "orders") == MAPPED
     with pytest.raises(TenantError):
         tenants.set_flow("acme", "orders", mapping={"c": {}}, store=store)
 
 
-def test_schedules_are_inherited(there: World) -> None:
+def test_schedules_of_their_own(there: World) -> None:
     store = there.store
-    tenants.set_flow("default", "orders", schedule="@daily", store=store)
-    template = rows.find_flow(store, "default", "orders")
-
-    def schedule() -> str | None:
-        return tenants.schedule_for(rows.find_flow(store, "acme", "orders"), template)
-
-    assert schedule() == "@daily"
-    tenants.set_flow("acme", "orders", schedule="*/5 * * * *", is_on=False, store=store)
-    assert schedule() == "*/5 * * * *"
-    assert not rows.find_flow(store, "acme", "orders").is_on
-    tenants.set_flow("acme", "orders", schedule="none", store=store)
-    assert schedule() == "none"
-    tenants.set_flow("acme", "orders", schedule="inherit", store=store)
-    assert schedule() == "@daily"
+    made = tenants.set_flow("acme", "orders", schedule="*/5 * * * *", is_on=False, store=store)
+    assert (made.schedule, made.is_on) == ("*/5 * * * *", False)
+    assert tenants.set_flow("acme", "orders", schedule="none", store=store).schedule == "none"
+    assert tenants.set_flow("acme", "orders", schedule="inherit", store=store).schedule is None
     assert rows.find_tenant(store, "acme") is not None
 
 
