@@ -224,11 +224,11 @@ renewals = Table(
     "flowmate_renewals",
     metadata,
     _name("conn_id"),
-    _name("status", key=False),  # "good", or "needs_reauth"
+    _name("status", key=False),  # "good", "needs_reauth", or "failed"
     Column("error", Exact),  # of the last try, for people
     Column("owner", Name),  # the process that renews just now
     Column("owned_until", Time),
-    Column("spending", LargeBinary),  # digest of the refresh token that it is spending: none is lost without a trace
+    Column("spending", LargeBinary),  # digest of the credentials that it spends, or that the last try failed with
     Column("spent_at", Time),  # since when
     Column("failures", Integer, nullable=False),  # in a row
     Column("next_at", Time),  # no earlier try than this
