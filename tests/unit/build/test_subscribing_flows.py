@@ -22,6 +22,7 @@ from flowmate_airflow.flows.load import read_flow
 from flowmate_airflow.settings import SettingError
 from flowmate_airflow.steps.errors import ConfigFailure
 from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.store.linked import Linked
 from flowmate_airflow.store.sql import now
 from flowmate_airflow.store.store import close_stores, open_store
 from flowmate_airflow.store.subscriptions import ENDED, FAILED, KEEP_WATCHING, Subscription, save
@@ -54,8 +55,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     close_stores()
 
 
-def subscriber(text: str = FLOW) -> Subscriber | None:
-    catalog = Catalog(CONNECTORS)
+def subscriber(text: str = FLOW, connectors: Path = CONNECTORS) -> Subscriber | None:
+    catalog = Catalog(connectors)
     loaded = read_flow(text.encode(), Path("orders.yaml"), catalog)
     assert loaded is not None
     return subscriber_of(loaded, catalog)
@@ -210,3 +211,52 @@ def test_no_flow_may_take_its_id(tmp_path: Path) -> None:
     assert "mine.yaml:4:1: the flow id `flowmate_subscriptions` is that of a DAG of FlowMate's own" in str(
         errors["mine.yaml"]
     )
+
+
+TENANTS = """\
+flowmate: 1
+id: orders
+tenants: linked
+webhook: {connection: hooks}
+steps:
+  - {id: changed, use: shop/changed@1.4, with: {topic: "{{ tenant.id }}"}}
+"""
+
+
+@pytest.fixture
+def with_auth(tmp_path: Path) -> Path:
+    """Connectors of which `shop` needs credentials."""
+    manifest = (CONNECTORS / "shop" / "connector.yaml").read_text()
+    (tmp_path / "linked" / "shop").mkdir(parents=True)
+    (tmp_path / "linked" / "shop" / "connector.yaml").write_text(f"{manifest}\nauth: {{key: {{type: bearer}}}}\n")
+    return tmp_path / "linked"
+
+
+def linked_as(conn_id: str, **more: Any) -> Linked:
+    return Linked("acme", "shop", conn_id, "key", linked_at=now(), **more)
+
+
+def test_a_tenants_address_is_asked_for_with_their_link(with_auth: Path) -> None:
+    found = subscriber(TENANTS, with_auth)
+    assert found is not None
+    assert (found.is_linked, found.endpoint.tenants, found.endpoint.connector) == (True, True, "shop")
+    links = {("acme", "shop"): linked_as("c.acme", symlink=("main", "shop")), ("main", "shop"): linked_as("c.main")}
+    asked = replace(ASKED, link=lambda *key: links.get(key), link_secret=lambda conn_id: f"own of {conn_id}")
+    wanted = wanted_of(found, asked, "acme")
+    assert (wanted.key, wanted.connection) == (("orders", "changed", "acme"), "c.main")
+    assert wanted.url == "https://hooks.example.com/flowmate/hooks/orders/acme/token-of-ordersacme"
+    assert wanted.config["rendered"][2]["tenant"]["id"] == "acme"
+    registration = wanted.registration()
+    assert (registration.secret, wanted.told(registration)) == ("own of c.main", "own of c.main")
+    assert wanted.told(replace(wanted, own_secret=lambda: None).registration()) == "secret of hooks"
+    before = wanted.digest
+    links["main", "shop"] = linked_as("c.main")
+    assert wanted_of(found, asked, "acme").digest != before  # linked again
+    assert wanted_of(found, asked, "acme").digest == wanted_of(found, asked, "acme").digest
+
+
+def test_what_only_one_tenant_lacks_is_their_problem(with_auth: Path) -> None:
+    found = subscriber(TENANTS, with_auth)
+    assert found is not None
+    wanted = wanted_of(found, ASKED, "acme")
+    assert (wanted.key, wanted.problem) == (("orders", "changed", "acme"), "the tenant `acme` has not linked `shop`")
