@@ -11,7 +11,8 @@ from flowmate_airflow.auth.consents import needs_consent
 from flowmate_airflow.auth.credentials import METHOD_KEY, Account
 from flowmate_airflow.auth.forms import checked, form_of
 from flowmate_airflow.auth.grants import MARK
-from flowmate_airflow.auth.links import LinkError, client_for, logged_in, manifest_in, method_in
+from flowmate_airflow.auth.linkkeeping import LinkError
+from flowmate_airflow.auth.links import client_for, logged_in, manifest_in, method_in
 from flowmate_airflow.auth.probing import Subject, probe
 from flowmate_airflow.auth.views import VIEW, problem_in
 from flowmate_airflow.catalog.auth import AuthMethod

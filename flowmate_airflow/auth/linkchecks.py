@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from flowmate_airflow.auth import connections
 from flowmate_airflow.auth.errors import Kind, LoginError
-from flowmate_airflow.auth.links import DISCOVERED, LinkError, keep_changed, manifest_in, noted, subject_of, tell
+from flowmate_airflow.auth.linkkeeping import DISCOVERED, LinkError, keep_changed, noted, tell
+from flowmate_airflow.auth.links import manifest_in, subject_of
 from flowmate_airflow.auth.probing import NoRuntime, Probe, Subject, probe, streams_of
 from flowmate_airflow.auth.renewing import fresh
 from flowmate_airflow.catalog.catalog import Catalog

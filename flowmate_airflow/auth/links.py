@@ -1,26 +1,21 @@
-"""Links: a tenant's credentials for a connector, made by a form or after a consent, checked, and kept.
-
-The Connection in Airflow's database is what counts; the row in the store says whose it is, and how it is. Each is
-written whole. Two who link the same at once write both, one after the other, and whoever is last looks until the two
-agree: one of both wins, and nothing is mixed.
-"""
+"""Links: a tenant's credentials for a connector, made by a form or after a consent, checked, and kept."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from flowmate_airflow.auth import connections, oauth2, origins, sessions
-from flowmate_airflow.auth.connections import ANY, Stored
+from flowmate_airflow.auth.connections import Stored
 from flowmate_airflow.auth.consents import needs_consent
 from flowmate_airflow.auth.credentials import METHOD_KEY
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.forms import checked, filled
 from flowmate_airflow.auth.grants import MARK
+from flowmate_airflow.auth.linkkeeping import CREATED, LinkError, kept, noted, tell, told
 from flowmate_airflow.auth.names import DEFAULT_TENANT, check_tenant, link_conn_id
-from flowmate_airflow.auth.probing import Probe, Subject, probe
+from flowmate_airflow.auth.probing import Subject, probe
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.values import CLIENT_ID, CLIENT_SECRET, Client, client_of, values_of
 from flowmate_airflow.catalog.auth import AuthMethod, OAuth1, OAuth2, SessionAuth
@@ -28,22 +23,24 @@ from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.errors import did_you_mean, shown
 from flowmate_airflow.flows.fieldmaps import check_field_map
-from flowmate_airflow.outgoing.announce import announce
 from flowmate_airflow.store import linked as links
 from flowmate_airflow.store import renewals, tenants
-from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.linked import Linked
-from flowmate_airflow.store.secrets import forget_changed
 from flowmate_airflow.store.store import Store, open_store
 
-log = logging.getLogger(__name__)
-
-CREATED, REMOVED, DISCOVERED = "link.created", "link.removed", "discover.finished"
-_TRIES = 20
-
-
-class LinkError(LoginError):
-    """A link cannot be made, changed or used; nothing was changed."""
+__all__ = [
+    "LinkError",
+    "checked_tenant",
+    "client_for",
+    "finish",
+    "link",
+    "logged_in",
+    "manifest_in",
+    "method_in",
+    "set_field_map",
+    "stored_for",
+    "subject_of",
+]
 
 
 def manifest_in(catalog: Catalog, connector: str) -> Manifest:
@@ -124,7 +121,7 @@ def link(
     if found.problem is not None:
         raise LinkError(found.problem, "transient" if found.may_pass else "refused")
     subject = replace(subject, stored=told(stored, found))
-    row, relinked = _kept(store, subject.stored, Linked(tenant, connector, stored.conn_id, name, field_map=chosen))
+    row, relinked = kept(store, subject.stored, Linked(tenant, connector, stored.conn_id, name, field_map=chosen))
     row = noted(store, row, subject, replace(found, parts={})) or row
     tell(CREATED, row, conn_id=row.conn_id, relinked=relinked)
     return row
@@ -153,7 +150,7 @@ def finish(
     store = store or open_store()
     stored = stored_for(manifest, tenant, name, values).with_login(login)
     # It is saved first: a code is spent, and there is no other.
-    row, relinked = _kept(store, stored, Linked(tenant, connector, stored.conn_id, name))
+    row, relinked = kept(store, stored, Linked(tenant, connector, stored.conn_id, name))
     try:
         subject = Subject(manifest, method, method, stored, client_for(method, stored, connector), tenant)
         row = noted(store, row, subject, probe(subject, component=component)) or row
@@ -211,41 +208,6 @@ def subject_of(manifest: Manifest, row: Linked, stored: Stored, catalog: Catalog
     return Subject(manifest, method, own, stored, client_for(own, stored, owner.name), row.tenant)
 
 
-def noted(store: Store, row: Linked, subject: Subject, found: Probe) -> Linked | None:
-    """Keep what was found out about a link's credentials, and return the link; None: it is gone.
-
-    :raises StoreError: Airflow's database or the store cannot be used
-    """
-    if found.parts:
-        changed = connections.change(row.conn_id, lambda old: told(old, found))
-        subject = subject if changed is None else replace(subject, stored=changed)
-    if found.changed:
-        keep_changed(store, subject, found.changed)
-    if found.is_certain:
-        links.note_check(store, row.tenant, row.connector, found.problem)
-    return links.find(store, row.tenant, row.connector)
-
-
-def keep_changed(store: Store, subject: Subject, changed: Mapping[str, Any]) -> None:
-    """Keep credentials that a connector changed, where steps look for them.
-
-    :raises StoreError: the store cannot be written
-    """
-    from flowmate_airflow.steps.memory import account_digest
-    from flowmate_airflow.store.secrets import save_changed
-
-    values = {**subject.changed, **changed}
-    account = subject.account
-    save_changed(store, account.conn_id, subject.manifest.name, values, account_digest(account))
-
-
-def told(stored: Stored, found: Probe) -> Stored:
-    """Return a Connection with what a check told about the account."""
-    for part, text in found.parts.items():
-        stored = stored.with_part(part, text)
-    return stored
-
-
 def set_field_map(
     tenant: str, connector: str, field_map: Mapping[str, Any] | None, *, catalog: Catalog, store: Store | None = None
 ) -> Linked:
@@ -270,12 +232,6 @@ def set_field_map(
     if found is None:
         raise LinkError(f"the tenant {tenant} has not linked {shown(connector)} any more")
     return found
-
-
-def tell(event: str, row: Linked, **more: Any) -> None:
-    """Announce what became of a link."""
-    data = {"tenant": row.tenant, "connector": row.connector, "method": row.method, **more}
-    announce(event, data)
 
 
 def checked_tenant(tenant: str) -> str:
@@ -312,41 +268,6 @@ def logged_in(method: AuthMethod, stored: Stored, client: Client | None) -> Logi
         kind = "refused" if error.kind == "needs_reauth" else error.kind
         raise LinkError(error.text, kind, error.retry_after) from None
     return None
-
-
-def _kept(store: Store, stored: Stored, row: Linked) -> tuple[Linked, bool]:
-    """Save a link, whole, and return it, and whether there was one before.
-
-    :raises LinkError: somebody has unlinked it meanwhile
-    """
-    before = links.find(store, row.tenant, row.connector)
-    tenants.add_tenant(store, row.tenant)
-    connections.write(stored, expect=ANY)
-    renewals.reset(store, stored.conn_id)
-    # What the connector changed of the old ones says nothing about the new ones, also where these look the same.
-    forget_changed(store, stored.conn_id, row.connector)
-    links.save(store, row)
-    return _agreed(store, stored, row), before is not None and bool(before.conn_id)
-
-
-def _agreed(store: Store, stored: Stored, row: Linked) -> Linked:
-    """Return a link that says what its Connection says: somebody else may have changed it at the same moment."""
-    for _ in range(_TRIES):
-        current = links.find(store, row.tenant, row.connector)
-        present = connections.read(row.conn_id)
-        if current is None:
-            if present == stored:
-                connections.remove(row.conn_id)
-            raise LinkError(f"{row} was removed by somebody else at the same moment; link it again", "transient")
-        if current.symlink is not None:
-            return current  # it uses another one's credentials now
-        if present is None:
-            connections.write(stored, expect=None)
-        elif current.method == present.mark.get("method"):
-            return current
-        else:
-            links.set_method(store, row.tenant, row.connector, str(present.mark.get("method")))
-    raise StoreError(f"{row} is being changed all the time; try again", transient=True)
 
 
 def _symlinked(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from flowmate_airflow.auth import connections, leaving, oauth2, sessions
 from flowmate_airflow.auth.connections import Stored
 from flowmate_airflow.auth.errors import LoginError
-from flowmate_airflow.auth.links import REMOVED, LinkError, client_for, manifest_in, method_in, tell
+from flowmate_airflow.auth.linkkeeping import REMOVED, LinkError, tell
+from flowmate_airflow.auth.links import client_for, manifest_in, method_in
 from flowmate_airflow.auth.names import link_conn_id
 from flowmate_airflow.auth.values import values_of
 from flowmate_airflow.catalog.auth import OAuth2, SessionAuth

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from links_harness import World, world
 
-from flowmate_airflow.auth import connections, linkchecks, links
+from flowmate_airflow.auth import connections, linkchecks, linkkeeping, links
 from flowmate_airflow.auth.credentials import account_of
 from flowmate_airflow.auth.links import LinkError
 from flowmate_airflow.steps.catalogs import catalog_digest
@@ -47,7 +47,7 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """What is announced."""
     news: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(links, "announce", lambda event, data: news.append((event, data)))
+    monkeypatch.setattr(linkkeeping, "announce", lambda event, data: news.append((event, data)))
     return news
 
 

@@ -13,7 +13,7 @@ import pytest
 from links_harness import World, world
 from nasty import Nasty, broken, busy, html, refused
 
-from flowmate_airflow.auth import connections, consents, linkchecks, links, origins, unlinking
+from flowmate_airflow.auth import connections, consents, linkchecks, linkkeeping, links, origins, unlinking
 from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.forms import FormError
@@ -39,7 +39,7 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """What is announced."""
     news: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(links, "announce", lambda event, data: news.append((event, data)))
+    monkeypatch.setattr(linkkeeping, "announce", lambda event, data: news.append((event, data)))
     return news
 
 
