@@ -46,6 +46,18 @@ class FlowMateBackend(BaseSecretsBackend):
         :raises AirflowSecretsBackendAccessDenied: it cannot be known whether it is one of ours; with any other
             exception Airflow would go on and hand out what is stored
         """
+        team = None if team_name is _NOT_ASKED else team_name
+        if not _is_before_database(team_name):
+            return self._of_wrapped(conn_id, team)
+        try:
+            return self._handed_out(conn_id, team)
+        except PermissionError:
+            raise
+        except Exception as error:
+            raise _denied(conn_id, error) from None
+
+    def _handed_out(self, conn_id: str, team: str | None) -> Any:
+        """Return what a task may have; None where Airflow shall look for it itself."""
         from flowmate_airflow.auth.connections import Stored
         from flowmate_airflow.auth.leaving import has_left
         from flowmate_airflow.auth.names import PREFIX
@@ -53,9 +65,6 @@ class FlowMateBackend(BaseSecretsBackend):
         from flowmate_airflow.auth.serving import is_ours, view_of_found
         from flowmate_airflow.auth.views import Problem, problem_view
 
-        team = None if team_name is _NOT_ASKED else team_name
-        if not _is_before_database(team_name):
-            return self._of_wrapped(conn_id, team)
         conn_id, refused = split_name(conn_id)
         try:
             found = self._found(conn_id, team)
@@ -109,10 +118,7 @@ class FlowMateBackend(BaseSecretsBackend):
         except AirflowSecretsBackendAccessDenied:
             raise
         except Exception as error:
-            log.warning("It cannot be known whose the Connection %s is: %s", conn_id, type(error).__name__)
-            raise AirflowSecretsBackendAccessDenied(
-                f"the Connection {conn_id} cannot be read just now, so that it is handed to nobody"
-            ) from None
+            raise _denied(conn_id, error) from None
 
     def _connection(self, stored: Any) -> Any:
         """Return a Connection of the class that Airflow wants here."""
@@ -122,7 +128,18 @@ class FlowMateBackend(BaseSecretsBackend):
         # Not as it is made: Airflow would then tell its masker, which forgets nothing, and takes the longer for each
         # text the more it has. An API server sees thousands of tokens a day, and writes none of them to a log.
         connection.password = stored.password
+        connection.get_uri()  # Airflow does this next, and goes on to what is stored where it fails
         return connection
+
+
+def _denied(conn_id: str, error: Exception) -> Exception:
+    """Return what Airflow stops at, rather than to go on to what is stored."""
+    from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
+
+    log.warning("The Connection %s cannot be handed out: %s", conn_id, type(error).__name__)
+    return AirflowSecretsBackendAccessDenied(
+        f"the Connection {conn_id} cannot be read just now, so that it is handed to nobody"
+    )
 
 
 def _is_before_database(team_name: Any) -> bool:

@@ -69,7 +69,9 @@ def application(connector: str) -> Account | None:
 
 def is_application(conn_id: str) -> bool:
     """Whether a conn_id is that of an application: no task may have its secret."""
-    return conn_id.startswith(PREFIX) and "." not in conn_id.removeprefix(PREFIX)
+    # As Airflow looks it up in the environment: what differs by that only is the same there.
+    name, prefix = conn_id.upper(), PREFIX.upper()
+    return name.startswith(prefix) and "." not in name.removeprefix(prefix)
 
 
 def configured() -> Any:

@@ -53,7 +53,10 @@ def view_of(stored: Stored, method: AuthMethod, client: Client | None = None) ->
         description=None,
         login=stored.login if _is_for_tasks(method, "login") else None,
         password=None if grant is None else grant.access_token,
-        extra={**_extra(stored, method), MARK: _marked(stored.mark, grant)},
+        host=stored.host if _is_for_tasks(method, "host", "url") else None,
+        port=stored.port if _is_for_tasks(method, "port", "url") else None,
+        schema=stored.schema if _is_for_tasks(method, "schema") else None,
+        extra={**_without(_extra(stored, method), {TOKEN}), MARK: _marked(stored.mark, grant)},
     )
     return _signing(view, grant, client) if isinstance(method, OAuth1) else view
 
@@ -89,12 +92,14 @@ def _extra(stored: Stored, method: AuthMethod) -> dict[str, Any]:
     if "extra" in method.login_parts.values():  # a login needs all of it; a task gets what it is asked for
         return {name: value for name, value in stored.extra.items() if f"extra.{name}" in _for_tasks(method)}
     bringing = {part.removeprefix("extra.") for part in method.login_parts.values() if part.startswith("extra.")}
-    hidden = {name for name in {*_BRINGING, *bringing} if name == TOKEN or f"extra.{name}" not in _for_tasks(method)}
+    hidden = {name for name in {*_BRINGING, *bringing} if f"extra.{name}" not in _for_tasks(method)}
     return _without(stored.extra, hidden)
 
 
-def _is_for_tasks(method: AuthMethod, part: str) -> bool:
-    return part not in method.login_parts.values() or part in _for_tasks(method)
+def _is_for_tasks(method: AuthMethod, *parts: str) -> bool:
+    """Whether a part, under one of its names, is handed out: it is for functions, or not only for logins."""
+    named = set(parts)
+    return named.isdisjoint(method.login_parts.values()) or not named.isdisjoint(_for_tasks(method))
 
 
 def _for_tasks(method: AuthMethod) -> frozenset[str]:
