@@ -117,6 +117,17 @@ def filled(stored: Stored, method: AuthMethod, values: Mapping[str, Any]) -> Sto
     return stored
 
 
+def shown_before(stored: Stored, method: AuthMethod) -> dict[str, Any]:
+    """Return what was filled in earlier, besides secrets, by the fields' names."""
+    account = stored.account()
+    values = {
+        each.name: account.part(each.part)
+        for each in form_of(method)
+        if not each.secret and not each.own_application and each.part != "extra"
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def put_part(stored: Stored, part: str, value: Any) -> Stored:
     """Return a Connection with one part filled in."""
     if part.startswith("extra."):

@@ -13,7 +13,7 @@ from typing import Any
 from flowmate_airflow.auth import consents, links, origins
 from flowmate_airflow.auth.connections import Stored, read
 from flowmate_airflow.auth.errors import LoginError
-from flowmate_airflow.auth.forms import FormField, form_of
+from flowmate_airflow.auth.forms import FormField, form_of, shown_before, shown_before
 from flowmate_airflow.auth.linkchecks import after_link
 from flowmate_airflow.catalog.auth import AuthMethod
 from flowmate_airflow.catalog.catalog import Catalog
@@ -63,7 +63,7 @@ def reauth_link(arguments: Namespace) -> int:
     with told_failures():
         manifest = links.manifest_in(catalog, row.connector)
         name, method = links.method_in(manifest, row.method)
-        values = _values(method, arguments, _before(method, read(row.conn_id)))
+        values = _values(method, arguments, _before(method, row.conn_id))
         row = _linked(store, catalog, arguments, manifest, name, values)
         failed = after_link(catalog, row.tenant, row.connector, is_checked=True, store=store)
     return _told(row, failed)
@@ -127,19 +127,6 @@ def _told(row: Linked, failed: str | None) -> int:
     if problem is not None:
         raise CommandError(f"it is linked, and does not work so far: {plain(problem)}")
     return 0
-
-
-def _before(method: AuthMethod, stored: Stored | None) -> dict[str, Any]:
-    """Return what was filled in earlier, besides secrets."""
-    if stored is None:
-        return {}
-    account = stored.account()
-    values = {
-        each.name: account.part(each.part)
-        for each in form_of(method)
-        if not each.secret and not each.own_application and each.part != "extra"
-    }
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _values(method: AuthMethod, arguments: Namespace, before: Mapping[str, Any]) -> dict[str, Any]:
