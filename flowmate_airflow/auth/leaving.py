@@ -42,9 +42,9 @@ def is_needed(store: Store, conn_id: str) -> bool:
 
     :raises StoreError: the store cannot be read
     """
-    from flowmate_airflow.store.subscriptions import are_made_with
+    from flowmate_airflow.store.subscriptions import made_with
 
-    return are_made_with(store, conn_id)
+    return bool(made_with(store, conn_id))
 
 
 def stay(conn_id: str) -> None:

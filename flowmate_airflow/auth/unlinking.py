@@ -19,6 +19,7 @@ from flowmate_airflow.store import linked as links
 from flowmate_airflow.store.linked import Linked, SymlinkError
 from flowmate_airflow.store.secrets import forget_changed
 from flowmate_airflow.store.store import Store, open_store
+from flowmate_airflow.store.subscriptions import made_with
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +120,9 @@ def _leave(store: Store, row: Linked, users: tuple[Linked, ...], *, force: bool,
         )
     leaving.stay(row.conn_id)
     removed = links.remove(store, row.tenant, row.connector, force=force)
+    for endpoint, tenant in made_with(store, row.conn_id):
+        if tenant:  # nobody would take what comes there now
+            endpoints.forget(store, tenant, endpoint)
     for each in (*users, *([] if removed is None else [removed])):
         tell(REMOVED, each, revoked=None)
     return Unlinked(row, None, leaving.TOLD, users)

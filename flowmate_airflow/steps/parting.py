@@ -35,6 +35,7 @@ def is_linked(store: Store, row: Subscription) -> bool:
     :raises StoreError: the store cannot be read
     """
     current = row.current
-    if current is None or current.connection is None or not current.connection.startswith(PREFIX):
+    conn_id = current.connection if current is not None else None
+    if current is None or not row.tenant or not (conn_id or "").startswith(PREFIX):
         return True  # it was registered with a Connection for all
     return find_link(store, row.tenant, current.connector) is not None

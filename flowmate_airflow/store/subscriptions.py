@@ -163,16 +163,16 @@ def are_watched(store: Store) -> bool:
         return connection.execute(query).first() is not None
 
 
-def are_made_with(store: Store, conn_id: str) -> bool:
-    """Whether anything was registered with the credentials of a Connection, and is still to be taken back.
+def made_with(store: Store, conn_id: str) -> list[tuple[str, str]]:
+    """Return the addresses, by endpoint and tenant, that are registered with the credentials of a Connection.
 
     :raises StoreError: the store cannot be read
     """
     table = store.tables.subscriptions
     which = (table.c.connection == conn_id, table.c.status != ENDED)
     with store.read() as connection:
-        query = table.select().with_only_columns(table.c.flow).where(*which).limit(1)
-        return connection.execute(query).first() is not None
+        query = table.select().with_only_columns(table.c.endpoint, table.c.tenant).where(*which)
+        return [(row.endpoint, row.tenant) for row in connection.execute(query)]
 
 
 def save(store: Store, subscription: Subscription) -> None:

@@ -133,6 +133,7 @@ def test_whoever_unlinks_is_taken_back_with_the_credentials_that_were_there(site
     assert (done.revoked, done.problem) == (None, TOLD)
     assert linked.find(site.store, "acme", "shop") is None
     assert site.is_kept("acme")
+    assert endpoints.tenants_of(site.store, "orders") == ["globex"]  # nobody gets in there any more
     assert site.sync()["ended"] == ["orders created (tenant acme)"]
     assert site.provider.urls == [site.url("globex")]
     assert not site.is_kept("acme")
