@@ -13,7 +13,7 @@ from typing import Any
 from flowmate_airflow.auth import consents, links, origins
 from flowmate_airflow.auth.connections import Stored, read
 from flowmate_airflow.auth.errors import LoginError
-from flowmate_airflow.auth.forms import FormField, form_of, shown_before, shown_before
+from flowmate_airflow.auth.forms import FormField, form_of, shown_before
 from flowmate_airflow.auth.linkchecks import after_link
 from flowmate_airflow.catalog.auth import AuthMethod
 from flowmate_airflow.catalog.catalog import Catalog
@@ -63,7 +63,8 @@ def reauth_link(arguments: Namespace) -> int:
     with told_failures():
         manifest = links.manifest_in(catalog, row.connector)
         name, method = links.method_in(manifest, row.method)
-        values = _values(method, arguments, _before(method, row.conn_id))
+        stored = read(row.conn_id)
+        values = _values(method, arguments, {} if stored is None else shown_before(stored, method))
         row = _linked(store, catalog, arguments, manifest, name, values)
         failed = after_link(catalog, row.tenant, row.connector, is_checked=True, store=store)
     return _told(row, failed)

@@ -72,7 +72,7 @@ def test_a_key_from_standard_input(
     flowmate: Flowmate, there: World, nasty: Nasty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = add_key(flowmate, monkeypatch, nasty.api_key)
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0, result.err
     assert result.out == f"Linked crm for the tenant acme, by the method key; its Connection is {CONN}\n"
     stored = connections.read(CONN)
     assert stored is not None
