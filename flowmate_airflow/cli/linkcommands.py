@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowmate_airflow.cli.declarations import FORMAT, Argument, Command, Group
+from flowmate_airflow.cli.magiccommand import MAGIC
 
 _TENANT = Argument(("tenant",), "the tenant's id", {"metavar": "TENANT"})
 _CONNECTOR = Argument(("connector",), "the connector's name", {"metavar": "CONNECTOR"})
@@ -110,6 +111,7 @@ LINKS = Group(
             (_TENANT, _CONNECTOR, *_FIELDS, *_CONSENT, _CONNECTORS),
             ("links reauth acme crm", "links reauth acme shop --field key=-"),
         ),
+        MAGIC,
         Command(
             "fields",
             "Show or set which tables and fields are read for a tenant; those of the tenant default are the template",

@@ -10,9 +10,10 @@ from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Query, R
 from fastapi.responses import RedirectResponse, Response
 
 from flowmate_airflow.auth import links
+from flowmate_airflow.auth.connections import read
 from flowmate_airflow.auth.consents import context_of, needs_consent
 from flowmate_airflow.auth.errors import LoginError
-from flowmate_airflow.auth.forms import FormError, form_of
+from flowmate_airflow.auth.forms import FormError, form_of, shown_before
 from flowmate_airflow.auth.linkchecks import after_link
 from flowmate_airflow.auth.returns import ReturnError, checked_return, with_outcome
 from flowmate_airflow.auth.unlinking import unlink
@@ -21,12 +22,12 @@ from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.plugin.links.browsers import check_form
 from flowmate_airflow.plugin.links.consents import begin_consent, redirect_uri_for
 from flowmate_airflow.plugin.links.errors import PageError
-from flowmate_airflow.plugin.links.pages import FIELD, cards, catalog, input_of, leave, manifest_for, render
+from flowmate_airflow.plugin.links.pages import FIELD, cards, catalog, input_of, leave, manifest_for, render, text
 from flowmate_airflow.plugin.links.people import Person
 from flowmate_airflow.settings import SettingError
 from flowmate_airflow.store import linked
 from flowmate_airflow.store.errors import StoreError
-from flowmate_airflow.store.linked import SymlinkError
+from flowmate_airflow.store.linked import Linked, SymlinkError
 from flowmate_airflow.store.store import open_store
 
 _FORM = "application/x-www-form-urlencoded"
@@ -121,7 +122,9 @@ def show_form(
     if chosen is None:
         return render(request, "choose.html", person=person, manifest=manifest, is_linked=is_linked)
     name, method = chosen
-    values, problems = values or {}, problems or {}
+    problems = problems or {}
+    if values is None:
+        values = _before(row, name, method) if is_linked else {}
     fields = form_of(method)
     shown = [
         (field, input_of(field, "" if field.secret else values.get(field.name, ""), problems.get(field.name)))
@@ -211,6 +214,14 @@ def _method(manifest: Manifest, name: str | None, person: Person) -> tuple[str, 
         return links.method_in(manifest, name)
     except links.LinkError as error:
         raise PageError(404, "No such method", f"{error.text}.", (person.home, "Back")) from None
+
+
+def _before(row: Linked | None, name: str, method: AuthMethod) -> dict[str, str]:
+    """Return what the form of a link says that is no secret."""
+    if row is None or row.symlink is not None or row.method != name:
+        return {}
+    stored = read(row.conn_id)
+    return {} if stored is None else {key: text(value) for key, value in shown_before(stored, method).items()}
 
 
 def _redirect_uri(person: Person, manifest: Manifest, method: str) -> str | None:

@@ -138,15 +138,16 @@ def input_of(field: FormField, value: str, problem: str | None) -> dict[str, Any
         "name": f"{FIELD}{field.name}",
         "field": field,
         "widget": widget,
-        "choices": list(map(_text, choices)),
-        "value": value or _text(field.default),
+        "choices": list(map(text, choices)),
+        "value": value or text(field.default),
         "step": "1" if kind == "integer" or field.part == "port" else "any",
-        "description": _text(schema.get("description")),
+        "description": text(schema.get("description")),
         "problem": problem,
     }
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """Return a value as it stands in a form."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -167,12 +168,12 @@ def render(
     """
     response = HTMLResponse(status_code=status)
     token = form_token(request, response, who) if who is not None else ""
-    text = (
+    made = (
         _environment()
         .get_template(template)
         .render(root=root(request), person=person, token=token, token_field=TOKEN_FIELD, **values)
     )
-    response.body = text.encode(errors="replace")
+    response.body = made.encode(errors="replace")
     response.headers["content-length"] = str(len(response.body))
     return response
 
