@@ -14,6 +14,7 @@ from links_harness import World, world
 
 from flowmate_airflow.auth import links
 from flowmate_airflow.store import linked, states, tenants
+from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.states import Place
 
 
@@ -145,7 +146,7 @@ def test_a_deletion_that_fails_halfway_says_so_and_goes_on(
     with monkeypatch.context() as patched:
 
         def fails(store: object, tenant: str) -> int:
-            raise links.StoreError("the store failed: it is down", transient=True)
+            raise StoreError("the store failed: it is down", transient=True)
 
         patched.setattr("flowmate_airflow.auth.tenants.erase", fails)
         result = flowmate("tenants", "delete", "acme", "--yes")
