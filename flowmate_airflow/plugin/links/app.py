@@ -76,11 +76,11 @@ def _not_valid(request: Request, error: RequestValidationError) -> Response:
 
 
 def _store_error(request: Request, error: StoreError) -> Response:
-    return pages.message(request, 503, "Not possible just now", f"{error}.")
+    return pages.message(request, 503, "Not possible just now", str(error))
 
 
 def _setting_error(request: Request, error: SettingError) -> Response:
-    return pages.message(request, 409, "This is not set up yet", f"{error}.")
+    return pages.message(request, 409, "This is not set up yet", str(error))
 
 
 def _failed(request: Request, error: Exception) -> Response:

@@ -49,10 +49,9 @@ def _answer(
         text = "You were asked whether your account may be used, and said no. Nothing was linked."
         return message(request, 403, "You did not allow it", text, [again, *_onward(way, "denied")])
     except LoginError as error:
-        text = f"{error.text[:1].upper()}{error.text[1:]}."
-        return message(request, STATUS[error.kind], "This did not work", text, [again, *_onward(way, "failed")])
+        return message(request, STATUS[error.kind], "This did not work", error.text, [again, *_onward(way, "failed")])
     except StoreError as error:
-        return message(request, 503, "This could not be kept", f"{error}.", [again])
+        return message(request, 503, "This could not be kept", str(error), [again])
     background.add_task(after_link, catalog(), way.login.tenant, connector, is_checked=True)
     if found.less:
         return _with_less(request, way, found)

@@ -185,7 +185,7 @@ def _check_address(request: Request, person: Person, manifest: Manifest, name: s
         here = person.address("new", manifest.name, method=name).removeprefix(root(request))
         address = f"{public_url()}/flowmate{here}"
     except SettingError as error:
-        raise PageError(409, "This cannot begin yet", f"{error}.") from None
+        raise PageError(409, "This cannot begin yet", str(error)) from None
     text = f"{manifest.title} sends people back to another address of this server, so begin there."
     raise PageError(409, "Begin at the public address", text, (address, "Go there"))
 

@@ -213,7 +213,7 @@ def _method(manifest: Manifest, name: str | None, person: Person) -> tuple[str, 
     try:
         return links.method_in(manifest, name)
     except links.LinkError as error:
-        raise PageError(404, "No such method", f"{error.text}.", (person.home, "Back")) from None
+        raise PageError(404, "No such method", error.text, (person.home, "Back")) from None
 
 
 def _before(row: Linked | None, name: str, method: AuthMethod) -> dict[str, str]:

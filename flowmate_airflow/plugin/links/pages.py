@@ -146,6 +146,11 @@ def input_of(field: FormField, value: str, problem: str | None) -> dict[str, Any
     }
 
 
+def sentence(words: str) -> str:
+    """Return an error's text as a sentence of a page."""
+    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith(('.', '!', '?', '…')) else '.'}"
+
+
 def text(value: Any) -> str:
     """Return a value as it stands in a form."""
     if value is None:
@@ -224,4 +229,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals |= {"method_title": method_title, "scopes_of": scopes_of}
+    made.filters["sentence"] = sentence
     return made

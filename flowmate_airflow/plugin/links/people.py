@@ -131,7 +131,7 @@ def airflow_person(
     try:
         check_tenant(tenant)
     except ValueError as error:
-        raise PageError(400, "No such tenant", f"{error}.") from None
+        raise PageError(400, "No such tenant", str(error)) from None
     return user_for(request, user, tenant, return_to)
 
 
