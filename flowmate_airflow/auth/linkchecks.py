@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from flowmate_airflow.auth import connections
 from flowmate_airflow.auth.errors import Kind, LoginError
+from flowmate_airflow.auth.firstruns import start_first_runs
 from flowmate_airflow.auth.linkkeeping import DISCOVERED, LinkError, keep_changed, noted, tell
 from flowmate_airflow.auth.links import manifest_in, subject_of
 from flowmate_airflow.auth.probing import NoRuntime, Probe, Subject, probe, streams_of
@@ -88,7 +89,8 @@ def discover(catalog: Catalog, tenant: str, connector: str, *, store: Store | No
 def after_link(
     catalog: Catalog, tenant: str, connector: str, *, is_checked: bool = False, store: Store | None = None
 ) -> str | None:
-    """Do what follows a link and may take a while: check it, and ask what it has. Nothing here undoes the link.
+    """Do what follows a link and may take a while: check it, ask what it has, and start first runs of the flows that
+    want them. Nothing here undoes the link.
 
     :param is_checked: whether it was checked already, by the connector itself where that needs it
     :return: what went wrong, in a sentence without secrets; None: nothing
@@ -102,6 +104,9 @@ def after_link(
         discover(catalog, tenant, connector, store=store)
     except (LoginError, StepError, StoreError) as error:
         return str(error)
+    row = links.find(store, tenant, connector)
+    if row is not None and row.problem is None:
+        start_first_runs(tenant, connector)
     return None
 
 

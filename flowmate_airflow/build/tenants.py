@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from flowmate_airflow.auth.firstruns import first_run_tag
 from flowmate_airflow.build.dag import flow_dag
 from flowmate_airflow.build.graph import FlowGraph
 from flowmate_airflow.build.webhooks import schedule_of
@@ -40,6 +41,8 @@ def dispatcher_dag(graph: FlowGraph) -> DAG | None:
         # It does nothing while the flow is paused: one switch is enough.
         is_paused_upon_creation=False,
     )
+    if tenancy.on_link is not None:
+        dag.tags |= {first_run_tag(connector) for connector in graph.linked()}
     RunTenantsOperator(
         task_id="run",
         dag=dag,

@@ -100,3 +100,10 @@ def _check_options(flow: Flow, source: SourceMap) -> Iterator[Problem]:
                     "remove it, or `schedules: own` under `tenants:`",
                     at="key",
                 )
+    if options.on_link is not None and flow.webhook is not None:
+        yield source.problem(
+            "a flow that events start has no first run on link: there is nothing yet that it could read",
+            ("tenants", "on_link"),
+            "remove it",
+            at="key",
+        )

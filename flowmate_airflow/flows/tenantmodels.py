@@ -13,6 +13,8 @@ GATE = "tenant"
 """The id of the first task of a flow with tenants, and the key of a run's conf that says whose run it is."""
 DISPATCHER = "__tenants"
 """What follows a flow's id in the id of the DAG that starts its runs, one for each tenant."""
+ONLY = "tenants"
+"""The key of the conf of a run of that DAG that says for which tenants only it starts runs."""
 LINKED = "linked"
 AT_ONCE = 16
 
@@ -43,6 +45,10 @@ class TenantOptions(FlowModel):
     schedules: Literal["own"] | None = Field(
         default=None,
         description="`own`: tenants may have a schedule of their own. Default: all run by the flow's.",
+    )
+    on_link: Literal["run"] | None = Field(
+        default=None,
+        description="`run`: a tenant who has just linked the last connector that the flow needs gets a first run.",
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NoReturn, TypeAlias
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from flowmate_airflow.flows.tenantmodels import GATE
+from flowmate_airflow.flows.tenantmodels import GATE, ONLY
 from flowmate_airflow.operators.runs import Runs
 from flowmate_airflow.operators.step import airflow_failures
 from flowmate_airflow.operators.tenancy import checked_tenant, conf_of, job_of
@@ -162,6 +162,9 @@ class RunTenantsOperator(BaseOperator):
             store, runs = open_store(), Runs(self.flow, task_instance)
             said = tenants_of(store, self.flow)
             found = plan(store, self.connectors, self.who, said)
+            only = _only_tenants(context)
+            if only is not None:
+                found.only(only)
             if self.webhook is not None:
                 self._only_waiting(found, tenants_waiting(store, self.webhook, debounce=self.debounce))
             own = {}
@@ -229,7 +232,7 @@ class RunTenantsOperator(BaseOperator):
     def _start(
         self, runs: Runs, found: Plan, run_ids: Mapping[str, str], own: Mapping[str, datetime], context: Any
     ) -> None:
-        conf = {key: value for key, value in conf_of(context).items() if key not in (GATE, DATES)}
+        conf = {key: value for key, value in conf_of(context).items() if key not in (GATE, DATES, ONLY)}
         refused = {}
         for name in found.start:
             dates = _dates(context, own.get(name))
@@ -265,6 +268,17 @@ class RunTenantsOperator(BaseOperator):
     def _only_starts(self, context: Any) -> bool:
         """Whether it does not wait for the runs: what comes for others meanwhile would wait, too."""
         return self.webhook is not None or self._is_timed(context)
+
+
+def _only_tenants(context: Any) -> list[str] | None:
+    """Return the tenants that the run is for only; None: all.
+
+    :raises ConfigFailure: its conf says it in a form that is none
+    """
+    asked = conf_of(context).get(ONLY)
+    if asked is not None and not (isinstance(asked, list) and asked and all(isinstance(name, str) for name in asked)):
+        raise ConfigFailure(f"`{ONLY}` in the run's conf is a list of tenants")
+    return asked
 
 
 def run_id(tenant: str, moment: datetime) -> str:

@@ -19,7 +19,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from harness import Client, LocalAirflow, docker_is_required
+from harness import Client, LocalAirflow, docker_is_required, wait_until
 from local_airflow import PASSWORD, USER
 from nasty import Nasty
 from oauth1_server import OAuth1Server
@@ -65,14 +65,26 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
+FIRST = """
+flowmate: 1
+tenants: {who: linked, on_link: run}
+defaults: {retries: 0}
+steps:
+  - {id: books, use: clerk/books}
+"""
+
+
 @pytest.fixture(scope="module")
 def books(airflow: Client) -> Iterator[str]:
     """The flow that reads the books of each tenant."""
-    path = airflow.drop_flow("books.yaml", FLOW)
-    airflow.wait_for_dag("books")
-    airflow.unpause("books")
+    paths = [airflow.drop_flow("books.yaml", FLOW), airflow.drop_flow("first_books.yaml", FIRST)]
+    for flow in ("books", "first_books"):
+        airflow.wait_for_dag(flow)
+        airflow.unpause(flow)
+    airflow.wait_for_dag("first_books__tenants")
     yield "books"
-    path.unlink()
+    for path in paths:
+        path.unlink()
 
 
 def application(airflow: Client, login: str, password: str) -> None:
@@ -195,6 +207,8 @@ def test_an_application_that_embeds_links_with_a_password(
     assert linked.status_code == 201, linked.text
 
     assert names_for(airflow, "bob") == ["Ada", "Bo"]
+    first = wait_until("the first run", lambda: run_of(airflow, "bob"), 120)
+    assert airflow.wait_for_run("first_books", first) == "success"
     assert len(nasty.called("/session")) == 2
 
     unlinked = requests.delete(f"{api}/links/clerk", headers=signed, timeout=60)
@@ -209,6 +223,12 @@ def signed_in(airflow: Client) -> requests.Session:
     """A session of an Airflow user."""
     airflow.get("dags")
     return airflow._session
+
+
+def run_of(airflow: Client, tenant: str) -> str | None:
+    """The run of the flow that has a first run on link."""
+    runs = airflow.get("dags/first_books/dagRuns", limit=100)["dag_runs"]
+    return next((run["dag_run_id"] for run in runs if run["conf"].get("tenant") == tenant), None)
 
 
 def embedding_key(local: LocalAirflow) -> str:

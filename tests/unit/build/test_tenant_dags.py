@@ -11,6 +11,7 @@ from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 from played import manifest
 
+from flowmate_airflow.auth.firstruns import first_run_tag
 from flowmate_airflow.build.dag import build_dag
 from flowmate_airflow.build.graph import build_graph
 from flowmate_airflow.build.tenants import dispatcher_dag
@@ -70,6 +71,12 @@ def test_another_dag_starts_the_runs_by_the_flows_schedule() -> None:
     (task,) = dispatcher.tasks
     assert isinstance(task, RunTenantsOperator)
     assert (task.flow, task.who, task.active, task.own_schedules) == ("orders", ["acme", "globex"], "skip", False)
+
+
+def test_airflow_can_tell_by_tags_which_flows_want_a_first_run() -> None:
+    _, dispatcher = _dags("{on_link: run}")
+    assert set(dispatcher.tags) == {first_run_tag("acme"), first_run_tag("beta")}
+    assert not _dags("linked")[1].tags
 
 
 def test_with_schedules_of_their_own_it_looks_every_minute() -> None:

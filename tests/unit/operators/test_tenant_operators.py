@@ -335,3 +335,19 @@ def test_started_by_hand_all_run_at_once(store: Store, airflow: PlayedAirflow) -
     tenants.set_flow(store, "acme", "orders", schedule="none")
     _dispatch(_dispatcher(own_schedules=True, schedule="@hourly"), airflow, run_type="manual")
     assert len(airflow.runs) == 2
+
+
+def test_a_run_for_some_starts_those_only_who_can(store: Store, airflow: PlayedAirflow) -> None:
+    _link(store, "acme", "globex")
+    operator = _dispatcher()
+    deferred = _dispatch(operator, airflow, conf={"tenants": ["globex", "stranger"], "limit": 3})
+    ((started, conf),) = airflow.confs.items()
+    assert (started, conf["tenant"], conf["limit"], "tenants" in conf) == (run_id("globex", NOON), "globex", 3, False)
+    airflow.end(run_id("globex", NOON))
+    assert _resume(operator, airflow, deferred)["started"] == ["globex"]
+
+
+@pytest.mark.parametrize("asked", ["acme", [], [1]])
+def test_a_run_for_nobody_in_particular_is_refused(store: Store, airflow: PlayedAirflow, asked: Any) -> None:
+    with pytest.raises(AirflowFailException, match="is a list of tenants"):
+        _dispatcher().execute(airflow.context("orders__tenants", conf={"tenants": asked}))
