@@ -11,7 +11,7 @@ from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.errors import Problem
 from flowmate_airflow.flows.models import Flow, UseStep
 from flowmate_airflow.flows.positions import SourceMap
-from flowmate_airflow.flows.tenantmodels import DISPATCHER, GATE
+from flowmate_airflow.flows.tenantmodels import DISPATCHER, GATE, TenantOptions
 
 
 def is_linked(flow: Flow, step: Any, manifest: Any) -> bool:
@@ -91,6 +91,10 @@ def _check_options(flow: Flow, source: SourceMap) -> Iterator[Problem]:
                     ("tenants", "who", number),
                     "remove it",
                 )
+    yield from _check_starts(flow, options, source)
+
+
+def _check_starts(flow: Flow, options: TenantOptions, source: SourceMap) -> Iterator[Problem]:
     if options.schedules == "own":
         for key, there in (("webhook", flow.webhook is not None), ("catchup", flow.catchup)):
             if there:

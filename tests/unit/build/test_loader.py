@@ -213,6 +213,8 @@ sys.meta_path.insert(0, Refuse())
 for package in ("flows", "catalog", "protocols", "batches", "steps", "auth"):
     module = importlib.import_module(f"flowmate_airflow.{package}")
     for inner in pkgutil.iter_modules(module.__path__):
+        if (package, inner.name) == ("auth", "backend"):
+            continue  # the class that Airflow loads is one of Airflow's
         importlib.import_module(f"flowmate_airflow.{package}.{inner.name}")
 import flowmate_airflow.build.graph
 from flowmate_airflow.provider_info import get_provider_info
