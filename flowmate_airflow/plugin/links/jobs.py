@@ -64,7 +64,7 @@ def start(tenant: str, flow: str, body: Mapping[str, Any], key: str | None, user
         if run.conf != asked:
             raise HTTPException(422, "`Idempotency-Key` was used with another body") from None
     except (ParamValidationError, ValueError) as error:
-        raise HTTPException(400, str(error)[:1000]) from None
+        raise HTTPException(400, str(error).partition("\n")[0][:1000]) from None
     if run is None:
         raise _no_flow()
     return JobAnswer(tenant=tenant, flow=flow, dag_run_id=run.run_id, state=str(run.state))
