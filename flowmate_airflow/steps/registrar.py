@@ -137,7 +137,7 @@ class Registrar:
             raise ConfigFailure(f"there is no connector `{registration.connector}` any more")
         call = self._call(manifest, run, registration)
         hidden = _hidden(registration, secret, call)
-        around.hide(hidden)
+        around.hide(_hidden(registration, secret, call, rare=False))
         place = around.place(manifest, run)
 
         def note(running: Running) -> None:
@@ -174,17 +174,24 @@ class Registrar:
 
     def _keep(self, call: StepCall, changed: Mapping[str, Any]) -> None:
         """Keep credentials that the connector changed: the old ones may not work any more."""
-        self._around.hide(texts_in(changed))
+        self._around.hide(texts_in(changed, rare=False))
         account = call.account
         if account is not None and may_change({**call.changed, **changed}, 1):
             memory = StoreMemory(call.run, -1)
             _remembered(lambda: memory.keep_credentials(account, call.manifest.name, changed))
 
 
-def _hidden(registration: Registration, secret: str | None, call: StepCall) -> set[str]:
-    """Return the texts that must not be shown: credentials, the secret, and the token of an address."""
+def _hidden(registration: Registration, secret: str | None, call: StepCall, *, rare: bool = True) -> set[str]:
+    """Return the texts that must not be shown: credentials, the secret, and the token of an address.
+
+    :param rare: also the forms in which they are seldom written
+    """
     texts = [text for text in (secret, registration.secret, registration.token) if text]
-    return {*texts_in({"texts": texts}), *secrets_of(call.account), *texts_in(call.changed)}
+    return {
+        *texts_in({"texts": texts}, rare=rare),
+        *secrets_of(call.account, rare=rare),
+        *texts_in(call.changed, rare=rare),
+    }
 
 
 def _without(error: StepError, hidden: set[str]) -> StepError:
