@@ -64,7 +64,8 @@ def template_names(context: Any) -> Any:
     tenant = tenant_of(context)
     if not tenant:
         return context
-    dates = dates_in(conf_of(context)) if context.get("logical_date") is None else {}
+    has_dates = context.get("logical_date") is not None
+    dates = {} if has_dates else dates_in(conf_of(context), getattr(context["dag_run"], "run_after", None))
     return {**context, **dates, "tenant": TenantFacts(tenant, context["ti"].dag_id)}
 
 

@@ -141,12 +141,15 @@ class TenantFacts(Mapping[str, Any]):
         return f"TenantFacts({self._tenant!r}, {self._flow!r})"
 
 
-def dates_in(conf: Mapping[str, Any]) -> dict[str, Any]:
+def dates_in(conf: Mapping[str, Any], otherwise: datetime | None = None) -> dict[str, Any]:
     """Return the times that a run's conf gives to its templates, by the names that they have there.
 
+    :param otherwise: the time where the conf gives none, of a run that was started by hand
     :raises ConfigFailure: they are none
     """
     given = conf.get(DATES)
+    if given is None and otherwise is not None:
+        given = dict.fromkeys(DATE_NAMES, otherwise.isoformat())
     if given is None:
         return {}
     import pendulum

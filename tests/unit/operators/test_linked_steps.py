@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,6 @@ from played import Played, manifest, message
 
 from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.batches.batch import read_batch
-from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.operators import connector as connector_module
 from flowmate_airflow.operators import tenancy
 from flowmate_airflow.operators.connector import ConnectorOperator
@@ -61,15 +61,20 @@ def _link(store: Store, *names: str, **options: Any) -> None:
         linked.save(store, linked.Linked(name, "acme", f"flowmate.acme.{name}", "key", **options))
 
 
-def _context(conf: Any = None, **facts: Any) -> Any:
+def _context(conf: Any = None, run_after: datetime | None = None, **facts: Any) -> Any:
     task_instance = SimpleNamespace(dag_id="orders", run_id="r", task_id="t", map_index=-1, try_number=1, **facts)
-    return {"ti": task_instance, "run_id": "r", "params": {}, "dag_run": SimpleNamespace(conf=conf)}
+    return {
+        "ti": task_instance,
+        "run_id": "r",
+        "params": {},
+        "dag_run": SimpleNamespace(conf=conf, run_after=run_after),
+    }
 
 
-def _run(conf: Any, use: str = "acme/get", acme: Manifest = ACME, **options: Any) -> list[Any]:
+def _run(conf: Any, use: str = "acme/get", *, run_after: datetime | None = None, **options: Any) -> list[Any]:
     with DAG("orders", schedule=None):
-        step = ConnectorOperator(task_id="t", use=use, manifest=acme, **{"linked": True, **options})
-    context = _context(conf)
+        step = ConnectorOperator(task_id="t", use=use, manifest=ACME, **{"linked": True, **options})
+    context = _context(conf, run_after)
     step.render_template_fields(context)
     return list(read_batch(step.execute(context)))
 
@@ -127,6 +132,12 @@ def test_templates_know_the_tenant_and_the_dates_that_the_run_is_for(store: Stor
     assert mapping["fields"] == {"email": "Email"}
     whole = {"id": "acme", "config": {"shop": {"limit": 7}}, "mapping": [mapping]}
     assert given["any"] == ["acme", [mapping], "2026-11-27", "2026-11-27T12:00:00+00:00", whole]
+
+
+def test_a_run_that_was_started_by_hand_is_for_the_time_at_which_it_was(store: Store, played: Played) -> None:
+    _link(store, "acme")
+    _run({"tenant": "acme"}, run_after=datetime(2026, 11, 27, 12, tzinfo=timezone.utc), config={"any": "{{ ds }}"})
+    assert _config(played)["config"]["any"] == "2026-11-27"
 
 
 def test_a_store_that_is_down_is_tried_again(monkeypatch: pytest.MonkeyPatch, played: Played) -> None:
