@@ -10,6 +10,7 @@ from fastapi import APIRouter, BackgroundTasks, Body, Depends, HTTPException, Re
 
 from flowmate_airflow.auth import links, magic, tenants
 from flowmate_airflow.auth.linkchecks import after_link, check
+from flowmate_airflow.auth.names import DEFAULT_TENANT
 from flowmate_airflow.auth.unlinking import unlink
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.flows.fieldmaps import check_field_map
@@ -130,14 +131,21 @@ def tables(connector: str, caller: Caller = _caller) -> TablesAnswer:
 
 def show_field_map(connector: str, caller: Caller = _caller) -> MapBody:
     """Show which tables and fields are read."""
+    if caller.tenant == DEFAULT_TENANT:
+        found = linked.find(open_store(), caller.tenant, connector)
+        return MapBody(field_map=None if found is None else found.field_map)
     return MapBody(field_map=_row(caller.tenant, connector)[1].field_map)
 
 
 def set_field_map(connector: str, body: MapBody, caller: Caller = _caller) -> MapBody:
-    """Choose which tables and fields are read; those that the source is known not to have are refused."""
-    manifest, row = _row(caller.tenant, connector)
-    if body.field_map is not None:
-        _check_map(manifest, row, body.field_map)
+    """Choose which tables and fields are read; those that the source is known not to have are refused.
+
+    That of the tenant `default` is the template of the others, and needs no link.
+    """
+    if caller.tenant != DEFAULT_TENANT:
+        manifest, row = _row(caller.tenant, connector)
+        if body.field_map is not None:
+            _check_map(manifest, row, body.field_map)
     saved = links.set_field_map(caller.tenant, connector, body.field_map, catalog=catalog())
     return MapBody(field_map=saved.field_map)
 

@@ -137,12 +137,17 @@ def _named(fields: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass
 class Site:
-    """The server, and what it works on."""
+    """The server, and what it works on.
+
+    :param seen: addresses, as access logs see them
+    :param after: what was linked, and is looked after
+    """
 
     app: FastAPI
     world: World
     manager: Manager
     seen: list[str]
+    after: list[tuple[str, str]]
 
     def browser(self, user: str | None = "ann", home: str = HOME) -> Browser:
         """Return a new browser."""
@@ -174,14 +179,15 @@ def serving_pages(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]
         for module in (people, jobs):
             monkeypatch.setattr(module, "get_auth_manager", lambda: manager)
         monkeypatch.setattr(pages, "_known", None)
-        monkeypatch.setattr("flowmate_airflow.plugin.links.forms.after_link", lambda *_, **__: None)
-        monkeypatch.setattr("flowmate_airflow.plugin.links.comeback.after_link", lambda *_, **__: None)
-        monkeypatch.setattr("flowmate_airflow.plugin.links.tenantroutes.after_link", lambda *_, **__: None)
+        after: list[tuple[str, str]] = []
+        for module in ("forms", "comeback", "tenantroutes"):
+            followed = f"flowmate_airflow.plugin.links.{module}.after_link"
+            monkeypatch.setattr(followed, lambda _, tenant, connector, **__: after.append((tenant, connector)))
         monkeypatch.setenv("AIRFLOW__FLOWMATE__PUBLIC_URL", HOME)
         app = FastAPI(openapi_url=None)
         app.mount("/flowmate", make_app(Mounted("/flowmate/hooks")))
         app.add_middleware(_Logged, seen=seen)
-        yield Site(app, made, manager, seen)
+        yield Site(app, made, manager, seen, after)
 
 
 class _Logged:

@@ -62,7 +62,9 @@ def link_body(shop: Nasty, **more: Any) -> dict[str, Any]:
     return {"connector": "shop", "method": "key", "fields": {"key": shop.api_key}, **more}
 
 
-def test_an_application_shows_links_and_unlinks(embedded: Callable[..., httpx.Response], shop: Nasty) -> None:
+def test_an_application_shows_links_and_unlinks(
+    site: Site, embedded: Callable[..., httpx.Response], shop: Nasty
+) -> None:
     (found,) = [each for each in embedded("GET", "/connectors").json() if each["name"] == "shop"]
     assert (found["status"], found["link"]) == ("available", None)
     key, consent = sorted(found["methods"], key=lambda method: method["consent"])
@@ -76,6 +78,7 @@ def test_an_application_shows_links_and_unlinks(embedded: Callable[..., httpx.Re
     assert made.status_code == 201
     assert made.json()["status"] == "linked"
     assert shop.api_key not in made.text
+    assert site.after == [(TENANT, "shop")]
     assert [each["connector"] for each in embedded("GET", "/links").json()] == ["shop"]
     assert embedded("GET", "/links", tenant="globex").json() == []
     assert embedded("GET", "/links/shop", tenant="globex").status_code == 404
@@ -239,6 +242,17 @@ def test_a_user_does_the_same_for_any_tenant(site: Site, admin: Callable[..., ht
     assert ("ann", "DELETE", "flowmate.shop.acme") in site.manager.asked
     assert admin("GET", "/tenants/a%2Fb/links").status_code in (400, 404)
     assert admin("GET", "/tenants/x%22y/links").status_code == 400
+
+
+def test_a_user_sets_the_field_map_that_is_the_template(admin: Callable[..., httpx.Response]) -> None:
+    address = "/tenants/default/links/shop/field-map"
+    assert admin("GET", address).json() == {"field_map": None}
+    chosen = {"field_map": {"orders": ["id"]}}
+    assert admin("PUT", address, chosen).json() == chosen
+    assert admin("GET", address).json() == chosen
+    assert admin("PUT", "/tenants/default/links/nothing/field-map", chosen).status_code == 400
+    assert admin("PUT", f"/tenants/{TENANT}/links/shop/field-map", chosen).status_code == 404
+    assert admin("GET", "/tenants/default/links").json() == []
 
 
 @pytest.mark.parametrize("user", [None, "signed-out"])

@@ -62,6 +62,7 @@ def test_a_consent_links(site: Site, shop: Nasty) -> None:
     assert answer.status_code == 303
     assert answer.headers["location"] == f"/flowmate/links?tenant={TENANT}&done=shop"
     assert "The shop is linked." in ann.get(answer.headers["location"]).text
+    assert site.after == [(TENANT, "shop")]
     stored = connections.read("flowmate.shop.acme")
     assert stored is not None
     assert stored.grant is not None

@@ -51,6 +51,7 @@ def test_a_key_is_linked_shown_and_linked_again(site: Site, shop: Nasty) -> None
     stored = connections.read("flowmate.shop.acme")
     assert stored is not None
     assert stored.password == shop.api_key
+    assert site.after == [(TENANT, "shop")]
     assert "Link The shop again" in ann.get(KEY).text
     assert ann.submit(KEY, key=shop.api_key).status_code == 303
 
@@ -65,6 +66,7 @@ def test_what_is_wrong_is_said_at_its_field_and_no_secret_comes_back(site: Site,
     assert 'role="alert"' in refused.text
     assert "canary-of-a-key" not in refused.text
     assert linked.find(site.world.store, TENANT, "shop") is None
+    assert site.after == []
     # The form is good for another try.
     again = ann.post(KEY, {**read_page(refused.text).hidden, "field.key": shop.api_key})
     assert again.status_code == 303
