@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from pages_harness import HOME, Site
+from pages_harness import HOME, Site, serving_pages
 
 from flowmate_airflow.auth import embedding
 
@@ -42,6 +42,13 @@ def token(private: Any = None, headers: dict[str, Any] | None = None, algorithm:
     given = {"sub": "acme", "exp": int(time.time()) + 600, **claims}
     kept = {name: value for name, value in given.items() if value is not None}
     return jwt.encode(kept, private or key(), algorithm=algorithm, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One server for all: nothing is linked here."""
+    with pytest.MonkeyPatch.context() as patch, serving_pages(tmp_path_factory.mktemp("site"), patch) as found:
+        yield found
 
 
 @pytest.fixture
