@@ -67,7 +67,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 FIRST = """
 flowmate: 1
-tenants: {who: linked, on_link: run}
+tenants: {who: [bob], on_link: run}
 defaults: {retries: 0}
 steps:
   - {id: books, use: clerk/books}
