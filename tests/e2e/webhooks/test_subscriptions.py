@@ -115,6 +115,7 @@ def test_a_flow_is_registered_fed_changed_and_taken_back(
     assert GithubSender(hook["url"], "another").send({"key": "forged"}).status_code == 401
 
     path = flow.drop("subscribing.yaml", text("returns"))
+
     def topics() -> list[str]:
         sync(airflow, "subscribing")  # or the sync that runs by itself has been quicker
         return [hook["topic"] for hook in provider.hooks.values()]
