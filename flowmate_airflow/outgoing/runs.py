@@ -51,7 +51,7 @@ class Run:
     :param marked_at: when somebody has given the run this state by hand
     :param queued_at: when this was last asked of the run
     :param clear_number: how often it was cleared
-    :param window: of the run's conf, what says which part of the data is read
+    :param window: of the run's conf, what says which part of the data is read, and how a hotglue job is called
     """
 
     event: str
@@ -115,7 +115,7 @@ class Run:
             "job_id": self.run_id,
             "env_id": None,
             "flow_id": self.flow,
-            "job_name": self.run_id,
+            "job_name": _short(self.window.get("job_name")) or self.run_id,
             "tenant": self.tenant,
             "started_by": self.tenant or "default",
             "s3_root": self._job_root(),
@@ -124,8 +124,8 @@ class Run:
             "state": {},
             "tap": None,
             "target": None,
-            "connector_id": None,
-            "job_type": None,
+            "connector_id": _short(self.window.get("connector_id")),
+            "job_type": _short(self.window.get("job_type")),
             "status": STATUSES[self.event],
             "scheduled_job": self.run_type == "scheduled",
             "sync_type": "full_sync" if self.window.get("full_sync") is True else "incremental_sync",
@@ -171,8 +171,17 @@ def run_of(event: str, dag_run: Any, reason: str) -> Run | None:
         dag_run.start_date,
         dag_run.end_date if event != RUN_STARTED else None,
         None if reason in _REASONS else now(),
-        {name: conf.get(name) for name in ("full_sync", "start_date", "end_date")},
+        _window(conf),
     )
+
+
+def _window(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a conf says about the part of the data that is read, as the run's params or as a hotglue job."""
+    return {
+        "full_sync": conf.get("full_sync") is True or conf.get("reset_source_state") is True,
+        **{name: conf.get(f"override_{name}") or conf.get(name) for name in ("start_date", "end_date")},
+        **{name: conf.get(name) for name in ("connector_id", "job_name", "job_type")},
+    }
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,11 +104,20 @@ def test_a_flow_without_tenants_has_neither() -> None:
 
 @pytest.mark.parametrize(("dag_id", "told"), [("orders", True), ("orders__tenants", False)])
 def test_only_the_flows_own_runs_are_told_to_others(dag_id: str, told: bool) -> None:
-    class _Run:
-        def __init__(self) -> None:
-            self.dag_id, self.run_id, self.run_type, self.conf = dag_id, "r", "manual", {"tenant": "acme"}
-            self.dag = type("Dag", (), {"fileloc": "orders.yaml"})
-            self.clear_number, self.queued_at, self.start_date, self.end_date = 0, None, None, None
+    assert (run_of("run.started", _run(dag_id), "started") is not None) == told
 
-    found = run_of("run.started", _Run(), "started")
-    assert (found is not None) == told
+
+def test_a_job_is_told_by_what_it_asked_for() -> None:
+    body = {"job_name": "nightly", "override_start_date": "2026-01-01", "reset_source_state": True}
+    found = run_of("run.started", _run("orders", **body), "started")
+    assert found is not None
+    details = found.news().hotglue or {}
+    assert (details["job_name"], details["tenant"], details["sync_type"]) == ("nightly", "acme", "full_sync")
+    assert (details["override_start_date"], details["override_end_date"]) == ("2026-01-01", None)
+
+
+def _run(dag_id: str, **conf: Any) -> Any:
+    dag = SimpleNamespace(fileloc="orders.yaml")
+    facts: dict[str, Any] = dict.fromkeys(("queued_at", "start_date", "end_date"))
+    conf = {"tenant": "acme", **conf}
+    return SimpleNamespace(dag_id=dag_id, run_id="r", run_type="manual", conf=conf, dag=dag, clear_number=0, **facts)
