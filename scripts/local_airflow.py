@@ -169,7 +169,8 @@ class LocalAirflow:
             health = client.get("monitor/health")
         except (requests.RequestException, AirflowTrouble):
             return None
-        parts = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+        started = COMPONENTS if "standalone" in self.components else self.components
+        parts = ("metadatabase", *(each.replace("-", "_") for each in started if each != "api-server"))
         return True if all(health[part]["status"] == "healthy" for part in parts) else None
 
     def process(self, component: str) -> subprocess.Popen[bytes]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -15,7 +15,7 @@ BASE_IMAGE = os.environ.get("FLOWMATE_BASE_IMAGE", "flowmate-test/base:latest")
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from airflow_rest import AirflowTrouble, Client, wait_until  # noqa: E402
-from local_airflow import LocalAirflow  # noqa: E402
+from local_airflow import COMPONENTS, LocalAirflow  # noqa: E402
 from local_postgres import LocalPostgres  # noqa: E402
 
 __all__ = [
@@ -37,19 +37,26 @@ __all__ = [
 ]
 
 
-def new_airflow(home: Path, settings: Mapping[str, str] | None = None, *, database: str | None = None) -> LocalAirflow:
+def new_airflow(
+    home: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    database: str | None = None,
+    components: Sequence[str] = COMPONENTS,
+) -> LocalAirflow:
     """Return an Airflow, not started, whose dags folder holds the loader and no flow.
 
     :param home: an empty folder for it alone
     :param settings: environment variables of all its processes
     :param database: the SQLAlchemy URL of an empty database; SQLite in `home` by default
+    :param components: the `airflow` commands to start, the API server among them
     """
     dags = home / "dags"
     dags.mkdir(parents=True)
     loader = ROOT / "dags" / "flowmate.py"
     if loader.exists():
         shutil.copy(loader, dags)
-    return LocalAirflow(home, dags, settings=settings, database=database)
+    return LocalAirflow(home, dags, settings=settings, database=database, components=components)
 
 
 def wants_postgres() -> bool:
