@@ -13,13 +13,17 @@ from flowmate_airflow.auth.consents import needs_consent
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.grants import MARK, TOKEN
 from flowmate_airflow.auth.values import CLIENT_ID, CLIENT_SECRET
+from flowmate_airflow.batches.batch import depth_is_at_most
 from flowmate_airflow.catalog.auth import AuthMethod, OAuth2
 from flowmate_airflow.flows.errors import did_you_mean, shown
+from flowmate_airflow.flows.expressions import leaves
 from flowmate_airflow.flows.schemas import violations
 
 MAX_TEXT = 64 * 1024
 """Characters of one field: keys and certificates have some thousands."""
 MAX_FIELDS = 100
+MAX_DEPTH = 50
+"""Levels of lists and objects in one field."""
 _SECRET = re.compile(r"secret|token|passw|passphrase|private|credential|(^|_)key$", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _ADDRESS = re.compile(r"(https?://)?(\[[0-9A-Fa-f:.]+\]|[^\s/@\\?#:]+)(:[0-9]{1,5})?([/?][^\s\\]*)?")
@@ -146,7 +150,20 @@ def _field(method: AuthMethod, name: str, part: str) -> FormField:
     secret = schema.get("format") == "password" or part == "password"
     if "format" not in schema and part.startswith("extra."):
         secret = secret or bool(_SECRET.search(part)) or bool(_SECRET.search(name))
+    secret = secret or part == "extra" or _has_secrets(schema)
     return FormField(name, part, schema, needed, secret)
+
+
+def _has_secrets(schema: Any) -> bool:
+    """Whether a part of a value is secret, by its schema: then the whole is."""
+    if isinstance(schema, list):
+        return any(map(_has_secrets, schema))
+    if not isinstance(schema, Mapping):
+        return False
+    properties = schema.get("properties")
+    named = properties if isinstance(properties, Mapping) else {}
+    is_secret = schema.get("format") == "password" or any(_SECRET.search(str(name)) for name in named)
+    return is_secret or any(map(_has_secrets, schema.values()))
 
 
 def _may_lack(method: AuthMethod, part: str) -> bool:
@@ -174,6 +191,8 @@ def _take(each: FormField, value: Any, found: dict[str, Any]) -> str | None:
     if isinstance(value, str) and len(value) > MAX_TEXT:
         return f"`{each.name}` is too long: it has {len(value):,} characters, and {MAX_TEXT:,} are possible"
     value = _typed(each, value)
+    if not depth_is_at_most(value, MAX_DEPTH):
+        return f"`{each.name}` is nested more than {MAX_DEPTH} levels deep"
     problem = _misfit(each, value) or _unfit_for_part(each, value)
     if problem is None:
         found[each.name] = value
@@ -240,7 +259,7 @@ def _misfit(each: FormField, value: Any) -> str | None:
     if not each.secret:
         return found.message
     message = found.message.replace(shown(found.value), "what was filled in")
-    is_told = isinstance(value, str) and value in message
+    is_told = any(isinstance(text, str) and text and text in message for _, text in leaves(value))
     return f"`{each.name}` does not fit what the connector wants" if is_told else message
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from flowmate_airflow.auth.connections import Stored
-from flowmate_airflow.auth.forms import FormError, checked, filled, form_of
+from flowmate_airflow.auth.forms import FormError, checked, filled, form_of, shown_before
 from flowmate_airflow.catalog.auth import AnyMethod, AuthMethod
 
 ADAPTER: TypeAdapter[AuthMethod] = TypeAdapter(AnyMethod)
@@ -143,3 +143,37 @@ def test_a_whole_extra_may_not_pretend_to_be_a_login() -> None:
     assert checked(whole, "m", {"config": '{"a": 1}'}) == {"config": {"a": 1}}
     for bad in ("[1]", "text", '{"flowmate_token": {"access_token": "x"}}', '{"flowmate": {}}'):
         assert "must be a JSON object, without" in problems(whole, config=bad)["config"]
+
+
+NESTED = {
+    "type": "object",
+    "properties": {
+        "user": {"type": "string"},
+        "signing": {"type": "object", "properties": {"pin": {"type": "string", "format": "password", "maxLength": 4}}},
+    },
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"signing": {"pin": "hunter22"}},
+        {"user": "u", "signing": {"pin": ["hunter22"]}},
+        {"user": "u", "signing": "hunter22"},
+        {"hunter22": "hunter22"},
+    ],
+)
+def test_a_value_with_a_secret_within_is_one(value: dict[str, Any]) -> None:
+    login = method(required={"account": "extra.account"}, fields={"account": NESTED})
+    assert form_of(login)[0].secret
+    assert "hunter22" not in str(problems(login, account=value))
+    stored = filled(Stored("c"), login, {"account": {"user": "u", "signing": {"pin": "1234"}}})
+    assert shown_before(stored, login) == {}
+    assert form_of(method(required={"config": "extra"}))[0].secret
+    assert not {each.name: each for each in form_of(CUSTOM)}["options"].secret
+
+
+def test_a_value_that_is_nested_without_end_is_refused() -> None:
+    deep = '{"a":' * 400 + "1" + "}" * 400
+    assert "nested" in problems(CUSTOM, **GOOD, options=deep)["options"]
