@@ -13,6 +13,8 @@ from flowmate_airflow.settings import folder_setting
 
 MANIFEST = "connector.yaml"
 ENTRY_POINTS = "flowmate.connectors"
+_MAX_NAME = 200
+"""Bytes of a folder's name that is looked for."""
 """Entry point group of packages with connectors: the name is the connector's, the value the package's."""
 
 
@@ -59,6 +61,9 @@ class Catalog:
         return manifest
 
     def _find(self, name: str) -> Path | None:
+        # Names come from addresses and bodies, too: none is a path.
+        if not name.isprintable() or name.startswith(".") or "/" in name or len(name.encode()) > _MAX_NAME:
+            return None
         for folder in self._folders:
             path = folder / name / MANIFEST
             if path.is_file():

@@ -71,6 +71,12 @@ class SymlinkError(StoreError):
         super().__init__(text)
         self.users = tuple(users)
 
+    def text_for(self, tenant: str) -> str:
+        """Return what a tenant's own people are told, who hear of no other tenant."""
+        if self.users and all(user == tenant for user, _ in self.users):
+            return str(self)
+        return "the credentials of this link are in use elsewhere, too; whoever sent you here can unlink it"
+
 
 def find(store: Store, tenant: str, connector: str) -> Linked | None:
     """Return a link, None when there is none.

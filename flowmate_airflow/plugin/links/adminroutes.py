@@ -13,7 +13,7 @@ from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.magic import make
 from flowmate_airflow.auth.names import check_tenant
 from flowmate_airflow.plugin.links.bodies import JobAnswer, MagicAnswer, MagicBody, StrictRoute
-from flowmate_airflow.plugin.links.callers import check_sender
+from flowmate_airflow.plugin.links.callers import MAGIC_RIGHTS, check_sender
 from flowmate_airflow.plugin.links.jobs import may_run, start
 from flowmate_airflow.plugin.links.pages import catalog
 from flowmate_airflow.plugin.links.people import may, user_name
@@ -37,8 +37,8 @@ def admin_routes() -> APIRouter:
 def magic_link(request: Request, body: MagicBody, user: BaseUser = _user) -> MagicAnswer:
     """Make a link by which a tenant's people link connectors, without an account of Airflow's."""
     check_sender(request)
-    if not may(user, "POST", None):
-        raise HTTPException(403, "you may not add Connections")
+    if not all(may(user, method, None) for method in MAGIC_RIGHTS):
+        raise HTTPException(403, "you may not add, change and remove Connections, which a magic link lets people do")
     made = make(
         open_store(),
         catalog(),

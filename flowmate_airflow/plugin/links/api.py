@@ -15,7 +15,7 @@ from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.forms import FormError
 from flowmate_airflow.auth.returns import origin_of
 from flowmate_airflow.plugin.links.adminroutes import admin_routes
-from flowmate_airflow.plugin.links.callers import administrator, embedded
+from flowmate_airflow.plugin.links.callers import Caller, administrator, embedded
 from flowmate_airflow.plugin.links.errors import PageError
 from flowmate_airflow.plugin.links.forms import STATUS
 from flowmate_airflow.plugin.links.tenantroutes import tenant_routes
@@ -109,7 +109,9 @@ def _not_valid(request: Request, error: RequestValidationError) -> JSONResponse:
 
 def _store_error(request: Request, error: StoreError) -> JSONResponse:
     if isinstance(error, SymlinkError):
-        return _answer(409, str(error))
+        caller: Caller | None = getattr(request.state, "flowmate_caller", None)
+        is_user = caller is None or caller.user is not None
+        return _answer(409, str(error) if is_user or caller is None else error.text_for(caller.tenant))
     return _answer(503 if error.transient else 400, str(error))
 
 

@@ -13,9 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flowmate_airflow.auth.consents import needs_consent
 from flowmate_airflow.auth.forms import FormField, form_of
+from flowmate_airflow.batches.batch import depth_is_at_most
 from flowmate_airflow.catalog.auth import AuthMethod
 from flowmate_airflow.plugin.links.pages import Card, Status, method_title, scopes_of
 from flowmate_airflow.store.linked import Linked
+
+MAX_DEPTH = 50
+"""Levels of lists and objects in a body."""
 
 
 class _Strict(Request):
@@ -23,9 +27,12 @@ class _Strict(Request):
 
     async def json(self) -> Any:
         try:
-            return orjson.loads(await self.body())
+            found = orjson.loads(await self.body())
         except orjson.JSONDecodeError:
             raise HTTPException(400, "the body is not JSON") from None
+        if not depth_is_at_most(found, MAX_DEPTH):
+            raise HTTPException(400, f"the body is nested more than {MAX_DEPTH} levels deep")
+        return found
 
 
 class StrictRoute(APIRoute):

@@ -9,6 +9,7 @@ from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 
 from flowmate_airflow.auth.embedding import TokenRefused, tenant_of
 from flowmate_airflow.auth.errors import LoginError
@@ -24,6 +25,10 @@ _embedding = HTTPBearer(
 )
 _credentials: Any = Depends(_embedding)
 _user: Any = Depends(get_user)
+
+
+MAGIC_RIGHTS = ("POST", "PUT", "DELETE")
+"""What whoever opens a magic link can do to Connections, so that nobody makes one who may not do it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,9 @@ def check_sender(request: Request) -> None:
 
     :raises PageError: it was not
     """
-    if request.method != "GET" and "authorization" not in request.headers:
+    scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
+    # With any other scheme Airflow looks at the cookie.
+    if request.method != "GET" and not (scheme.lower() == "bearer" and token):
         check_origin(request)
 
 

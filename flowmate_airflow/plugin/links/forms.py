@@ -191,6 +191,8 @@ def _removed(request: Request, person: Person, manifest: Manifest) -> Response:
         unlink(catalog(), person.tenant, manifest.name)
     except (LoginError, SymlinkError) as error:
         text = str(error)
+        if isinstance(error, SymlinkError) and person.user is None:
+            text = error.text_for(person.tenant)
         return render(
             request, "remove.html", person=person, who=_who(person), manifest=manifest, error=text, status=409
         )
@@ -202,8 +204,9 @@ def _manifest(person: Person, connector: str, method: str | None = None) -> Mani
 
     :param method: for that; see :meth:`Person.check`
     """
+    manifest = manifest_for(connector)
     person.check(method or person.link_method(connector), connector)
-    return manifest_for(connector)
+    return manifest
 
 
 def _method(manifest: Manifest, name: str | None, person: Person) -> tuple[str, AuthMethod] | None:

@@ -30,7 +30,7 @@ from flowmate_airflow.plugin.links.bodies import (
     connector_answer,
     link_of,
 )
-from flowmate_airflow.plugin.links.callers import Caller, current
+from flowmate_airflow.plugin.links.callers import MAGIC_RIGHTS, Caller, current
 from flowmate_airflow.plugin.links.discovered import known_tables, table_fields
 from flowmate_airflow.plugin.links.pages import Card, card_of, cards, catalog
 from flowmate_airflow.steps.selection import SelectionError, select_streams
@@ -79,7 +79,8 @@ def list_links(caller: Caller = _caller) -> list[LinkAnswer]:
 
 def add_link(body: LinkBody, background: BackgroundTasks, caller: Caller = _caller) -> LinkAnswer:
     """Link a connector by what a form says, or again. One that needs a consent takes a `login` instead."""
-    caller.check("POST", body.connector)
+    name = links.manifest_in(catalog(), body.connector).name
+    caller.check("POST" if linked.find(open_store(), caller.tenant, name) is None else "PUT", name)
     links.link(catalog(), caller.tenant, body.connector, body.method, body.fields, field_map=body.field_map)
     background.add_task(after_link, catalog(), caller.tenant, body.connector, is_checked=True)
     return _link(caller.tenant, body.connector)
@@ -92,6 +93,8 @@ def show_link(connector: str, caller: Caller = _caller) -> LinkAnswer:
 
 def login(connector: str, body: LoginBody, caller: Caller = _caller) -> MagicAnswer:
     """Return an address for the person's browser, good once, at which they link this connector."""
+    for method in MAGIC_RIGHTS:
+        caller.check(method, connector)
     made = magic.make(
         open_store(),
         catalog(),

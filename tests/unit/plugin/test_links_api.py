@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from nasty import Nasty
 from pages_harness import HOME, TENANT, Site, consented, onward, path_of
 
-from flowmate_airflow.auth import embedding
+from flowmate_airflow.auth import embedding, links
 from flowmate_airflow.plugin.links import jobs, pages
 from flowmate_airflow.protocols.streams import Stream
 from flowmate_airflow.steps.catalogs import catalog_digest, streams_to_json
@@ -437,3 +437,73 @@ def test_the_description_is_public_and_names_who_may(site: Site) -> None:
     for address, operations in paths.items():
         for operation in operations.values():
             assert operation["security"], address
+
+
+def test_who_uses_a_links_credentials_is_told_to_users_of_airflow_only(
+    site: Site, embedded: Callable[..., httpx.Response], admin: Callable[..., httpx.Response], shop: Nasty
+) -> None:
+    assert embedded("POST", "/links", link_body(shop)).status_code == 201
+    links.link(site.world.catalog, "globex", "shop", None, {}, symlink=(TENANT, "shop"))
+    refused = embedded("DELETE", "/links/shop")
+    assert refused.status_code == 409
+    assert "in use elsewhere" in refused.json()["error"]
+    assert "globex" not in refused.text
+    assert "globex/shop" in admin("DELETE", f"/tenants/{TENANT}/links/shop").json()["error"]
+    url = admin("POST", "/magic-links", {"tenant": TENANT}).json()["url"]
+    customer = site.browser(None)
+    base = customer.submit(path_of(url)).headers["location"].removesuffix("/links")
+    page = customer.submit(f"{base}/remove/shop")
+    assert page.status_code == 409
+    assert "in use elsewhere" in page.text
+    assert "globex" not in page.text
+    assert "globex/shop" in site.browser().submit(f"/flowmate/links/remove/shop?tenant={TENANT}").text
+
+
+@pytest.mark.parametrize("given", ["Basic YTpi", "Bearer", "Bearer ", "x"])
+def test_a_header_that_proves_nothing_does_not_stand_for_the_origin(
+    admin: Callable[..., httpx.Response], given: str
+) -> None:
+    headers = {"Authorization": given, "Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    assert admin("PUT", f"/tenants/{TENANT}/config", {}, **headers).status_code == 403
+
+
+def test_linking_again_is_a_change(site: Site, admin: Callable[..., httpx.Response], shop: Nasty) -> None:
+    site.manager.denied = {("ann", "PUT")}
+    address = f"/tenants/{TENANT}/links"
+    assert admin("POST", address, link_body(shop)).status_code == 201
+    assert admin("POST", address, link_body(shop)).status_code == 403
+    assert ("ann", "PUT", "flowmate.shop.acme") in site.manager.asked
+
+
+@pytest.mark.parametrize("denied", ["POST", "PUT", "DELETE"])
+def test_nobody_gives_a_magic_link_more_rights_than_they_have(
+    site: Site, admin: Callable[..., httpx.Response], denied: str
+) -> None:
+    site.manager.denied = {("ann", denied)}
+    assert admin("POST", "/magic-links", {"tenant": TENANT}).status_code == 403
+    assert admin("POST", f"/tenants/{TENANT}/links/shop/login", {}).status_code == 403
+
+
+def test_what_is_nested_without_end_is_refused(embedded: Callable[..., httpx.Response], shop: Nasty) -> None:
+    deep: Any = "x"
+    for _ in range(500):
+        deep = {"a": deep}
+    for method, address, body in (
+        ("PUT", "/config", {"x": deep}),
+        ("PUT", "/flows/orders/mapping", {"mapping": {"a/b": {"x": deep}}}),
+        ("POST", "/links", link_body(shop, fields={"key": deep})),
+    ):
+        answer = embedded(method, address, body)
+        assert answer.status_code == 400, address
+        assert "nested" in answer.json()["error"]
+    assert embedded("GET", "/config").json() == {}
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "%00", "..%2Fshop", "SHOP", "shop%0A"])
+def test_a_name_that_no_connector_can_have_is_not_looked_for(
+    site: Site, embedded: Callable[..., httpx.Response], admin: Callable[..., httpx.Response], name: str
+) -> None:
+    asked = [("GET", f"/links/{name}"), ("DELETE", f"/links/{name}"), ("POST", f"/links/{name}/check")]
+    assert {embedded(method, address).status_code for method, address in asked} == {404}
+    assert site.browser().get(f"/flowmate/links/new/{name}?tenant={TENANT}").status_code == 404
+    assert embedded("POST", f"/links/{name}/login", {}).status_code in (400, 404)
