@@ -20,7 +20,7 @@ from flowmate_airflow.store.encryption import decrypt, encrypt
 from flowmate_airflow.store.errors import StoreError
 
 if TYPE_CHECKING:
-    from sqlalchemy import RowMapping, Table
+    from sqlalchemy import ColumnElement, RowMapping, Table
     from sqlalchemy.orm import Session
 
     from flowmate_airflow.store.store import Store
@@ -141,15 +141,26 @@ def change(conn_id: str, edit: Callable[[Stored], Stored | None]) -> Stored | No
     raise _busy(conn_id)
 
 
-def remove(conn_id: str) -> bool:
-    """Remove a Connection and return whether there was one.
+def remove(conn_id: str, *, unless: Callable[[], bool] | None = None) -> bool:
+    """Remove a Connection and return whether it was done.
 
+    :param unless: is asked, perhaps more than once, and says that it shall stay; what is written after that stays, too
     :raises StoreError: the database cannot be written
     """
-    with _session() as session:
-        table = _table()
-        done: Any = session.execute(table.delete().where(table.c.conn_id == conn_id))
-        return bool(done.rowcount)
+    table = _table()
+    for _ in range(MAX_TRIES):
+        same = [table.c.conn_id == conn_id]
+        if unless is not None:
+            with _session() as session:
+                row = _row(session, conn_id)
+            if row is None or unless():
+                return False
+            same = _same(table, row)
+        with _session() as session:
+            done: Any = session.execute(table.delete().where(*same))
+        if done.rowcount or unless is None:
+            return bool(done.rowcount)
+    raise _busy(conn_id)
 
 
 def save_login(conn_id: str, login: Login, store: Store | None = None) -> Stored | None:
@@ -262,11 +273,15 @@ def _update(row: RowMapping, stored: Stored) -> bool:
     """Change a row; False when it is no longer as it was read."""
     table = _table()
     values = _columns(stored)
-    same = [table.c[name].is_not_distinct_from(row[name]) for name in ("id", *_COLUMNS, "password", "extra")]
     with _session() as session:
         # A statement that begins with writing: SQLite refuses one that comes after a read which is old.
-        done: Any = session.execute(table.update().where(*same).values(**values))
+        done: Any = session.execute(table.update().where(*_same(table, row)).values(**values))
         return bool(done.rowcount)
+
+
+def _same(table: Table, row: RowMapping) -> list[ColumnElement[bool]]:
+    """Return what holds for a row as long as nobody has changed it."""
+    return [table.c[name].is_not_distinct_from(row[name]) for name in ("id", *_COLUMNS, "password", "extra")]
 
 
 def _busy(conn_id: str) -> StoreError:

@@ -10,7 +10,7 @@ from flowmate_airflow.auth.connections import Stored
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.linkkeeping import REMOVED, LinkError, tell
 from flowmate_airflow.auth.links import client_for, manifest_in, method_in
-from flowmate_airflow.auth.names import link_conn_id
+from flowmate_airflow.auth.names import DEFAULT_TENANT, link_conn_id
 from flowmate_airflow.auth.values import values_of
 from flowmate_airflow.catalog.auth import OAuth2, SessionAuth
 from flowmate_airflow.catalog.catalog import Catalog
@@ -75,12 +75,11 @@ def unlink(
     own = row.symlink is None and not row.is_template
     if own and leaving.is_needed(store, row.conn_id):
         return _leave(store, row, users, force=force, must_revoke=must_revoke)
-    revoked, problem = _given_back(catalog, row.conn_id) if own else (None, None)
+    revoked, problem = _given_back(catalog, connections.read(row.conn_id)) if own else (None, None)
     if problem is not None and must_revoke:
         raise LinkError(f"{row} is kept: {problem}")
-    removed = links.remove(store, tenant, connector, force=force)
-    if own:
-        _remove_credentials(store, tenant, connector)
+    removed = _removed(store, row, force=force)
+    if own and _remove_credentials(store, tenant, connector):
         forget_changed(store, row.conn_id, connector)
     for each in users:
         forget_changed(store, row.conn_id, each.connector)
@@ -102,10 +101,14 @@ def depart(catalog: Catalog, stored: Stored, store: Store | None = None) -> bool
     tenant, connector = str(stored.mark.get("tenant")), str(stored.mark.get("connector"))
     if links.find(store, tenant, connector) is not None or leaving.is_needed(store, stored.conn_id):
         return False
-    _, problem = _given_back(catalog, stored.conn_id)
+    present = connections.read(stored.conn_id)
+    if present is None or not leaving.is_leaving(present.extra):
+        return False
+    _, problem = _given_back(catalog, present)
     if problem is not None:
         log.warning("The link of the tenant %s to %s is removed, but %s", tenant, connector, problem)
-    _remove_credentials(store, tenant, connector)
+    if not _remove_credentials(store, tenant, connector):
+        return False
     forget_changed(store, stored.conn_id, connector)
     _forget_addresses(store, tenant)
     return True
@@ -119,13 +122,21 @@ def _leave(store: Store, row: Linked, users: tuple[Linked, ...], *, force: bool,
             "off the tenant's flows that they start"
         )
     leaving.stay(row.conn_id)
-    removed = links.remove(store, row.tenant, row.connector, force=force)
+    removed = _removed(store, row, force=force)
     for endpoint, tenant in made_with(store, row.conn_id):
         if tenant:  # nobody would take what comes there now
             endpoints.forget(store, tenant, endpoint)
     for each in (*users, *([] if removed is None else [removed])):
         tell(REMOVED, each, revoked=None)
     return Unlinked(row, None, leaving.TOLD, users)
+
+
+def _removed(store: Store, row: Linked, *, force: bool) -> Linked | None:
+    """Remove a link, and return it; the field map of the tenant `default` stays, as it is the template of others."""
+    removed = links.remove(store, row.tenant, row.connector, force=force)
+    if removed is not None and removed.tenant == DEFAULT_TENANT and not removed.is_template and removed.field_map:
+        links.save(store, Linked(removed.tenant, removed.connector, "", "", field_map=removed.field_map))
+    return removed
 
 
 def _forget_addresses(store: Store, tenant: str) -> None:
@@ -138,15 +149,23 @@ def _names(users: tuple[Linked, ...]) -> str:
     return ", ".join(f"{user.tenant}/{user.connector}" for user in users[:10]) + (", …" if len(users) > 10 else "")
 
 
-def _remove_credentials(store: Store, tenant: str, connector: str) -> None:
+def _remove_credentials(store: Store, tenant: str, connector: str) -> bool:
+    """Remove a link's Connection, and return whether it is gone: whoever has linked again meanwhile keeps theirs."""
     conn_id = link_conn_id(connector, tenant)
-    connections.remove(conn_id)
+
+    def is_back() -> bool:
+        row = links.find(store, tenant, connector)
+        return row is not None and row.conn_id == conn_id
+
+    connections.remove(conn_id, unless=is_back)
+    if is_back():
+        return False
     renewals.forget(store, conn_id)
+    return True
 
 
-def _given_back(catalog: Catalog, conn_id: str) -> tuple[bool | None, str | None]:
+def _given_back(catalog: Catalog, stored: Stored | None) -> tuple[bool | None, str | None]:
     """Give a link's tokens back, and return whether the provider took them, and why not."""
-    stored = connections.read(conn_id)
     if stored is None or stored.grant is None:
         return None, None
     try:

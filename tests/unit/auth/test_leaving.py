@@ -147,3 +147,49 @@ def test_what_is_not_registered_goes_at_once(there: World) -> None:
     assert done.revoked is True
     assert CONN not in there.raw()
     assert endpoints.tenants_of(there.store, "orders") == []
+
+
+def test_who_links_again_while_tokens_are_given_back_keeps_the_new_ones(there: World, nasty: Nasty) -> None:
+    register(there.store)
+    unlinking.unlink(there.catalog, "acme", "shop", store=there.store)
+    register(there.store, ENDED)
+
+    def meanwhile(exchange: Any) -> None:
+        links.link(there.catalog, "acme", "shop", "key", {"token": "t"}, component=False, store=there.store)
+        exchange.reply(200, {})
+
+    nasty.next(meanwhile)
+    assert ask() is not None
+    again = connections.read(CONN)
+    assert again is not None
+    assert again.password == "t"
+    assert ask().password == "t"
+
+
+def test_who_links_again_at_the_end_of_unlinking_keeps_the_new_credentials(
+    there: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = linked.remove
+
+    def meanwhile(*args: Any, **more: Any) -> Any:
+        removed = remove(*args, **more)
+        links.link(there.catalog, "acme", "shop", "key", {"token": "t"}, component=False, store=there.store)
+        return removed
+
+    monkeypatch.setattr(linked, "remove", meanwhile)
+    unlinking.unlink(there.catalog, "acme", "shop", store=there.store)
+    again = connections.read(CONN)
+    assert linked.find(there.store, "acme", "shop") is not None
+    assert again is not None
+    assert again.password == "t"
+
+
+def test_the_template_is_kept_when_its_own_link_is_over(there: World) -> None:
+    links.set_field_map("default", "shop", {"orders": "*"}, catalog=there.catalog, store=there.store)
+    links.link(there.catalog, "default", "shop", "key", {"token": "t"}, component=False, store=there.store)
+    unlinking.unlink(there.catalog, "default", "shop", store=there.store)
+    kept = linked.find(there.store, "default", "shop")
+    assert kept is not None
+    assert (kept.is_template, kept.field_map) == (True, {"orders": "*"})
+    unlinking.unlink(there.catalog, "default", "shop", store=there.store)
+    assert linked.find(there.store, "default", "shop") is None

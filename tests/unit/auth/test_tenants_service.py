@@ -146,7 +146,7 @@ def test_a_deletion_that_fails_halfway_goes_on_from_there(there: World, monkeypa
     link(there, "acme", "erp")
     with monkeypatch.context() as patched:
 
-        def fails(conn_id: str) -> bool:
+        def fails(conn_id: str, **_: object) -> bool:
             raise connections.StoreError("Airflow's database failed: it is down")
 
         patched.setattr("flowmate_airflow.auth.unlinking.connections.remove", fails)
