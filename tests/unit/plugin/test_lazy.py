@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -14,24 +16,26 @@ from flowmate_airflow.plugin.lazy import Lazy
 
 def test_it_is_made_once_for_all_who_ask_at_first() -> None:
     made: list[FastAPI] = []
-    ready = threading.Event()
+    begun, ready = threading.Event(), threading.Event()
 
     def make() -> Any:
+        begun.set()
         ready.wait(30)
         app = FastAPI()
         app.get("/")(lambda: len(made))
         made.append(app)
         return app
 
-    answers: list[int] = []
-    with TestClient(Lazy(make)) as client:
-        threads = [threading.Thread(target=lambda: answers.append(client.get("/").json())) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        ready.set()
-        for thread in threads:
-            thread.join()
-    assert answers == [1, 1, 1]
+    async def ask_all() -> list[int]:
+        transport = httpx.ASGITransport(Lazy(make))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            asked = [asyncio.create_task(client.get("/")) for _ in range(3)]
+            while not begun.is_set():
+                await asyncio.sleep(0)
+            ready.set()
+            return [(await answer).json() for answer in asked]
+
+    assert asyncio.run(ask_all()) == [1, 1, 1]
 
 
 def test_one_that_cannot_be_made_is_tried_again() -> None:
