@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from flowmate_airflow.auth.credentials import Account, account_of
 from flowmate_airflow.auth.grants import MARK, TOKEN
-from flowmate_airflow.auth.refusals import refused_name
+from flowmate_airflow.auth.names import PREFIX
+from flowmate_airflow.auth.refusals import looking_name, refused_name
 from flowmate_airflow.auth.views import VIEW, Problem, needs_view, problem_in
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
@@ -101,11 +103,24 @@ def _shared(account: Account, connector: str) -> Account:
 
 
 def _got(get: Callable[[str], Any], conn_id: str, refused: Account | None) -> Any:
+    """Return what Airflow has, with what is wrong with it.
+
+    :raises AirflowNotFoundException: there is no such Connection
+    :raises PermissionError: it may not be had
+    """
     from airflow.sdk.exceptions import AirflowNotFoundException
 
+    known = [looking_name(conn_id)] if conn_id.startswith(PREFIX) else []
     if refused is not None and refused.password and MARK in refused.extra:
-        try:
-            return get(refused_name(conn_id, refused.password))
-        except AirflowNotFoundException:
-            pass  # it is none that can be renewed out of turn
-    return get(conn_id)
+        known = [refused_name(conn_id, refused.password)]
+    for name in known:
+        with suppress(AirflowNotFoundException):  # it is none of FlowMate's, or its backend is not there
+            return get(name)
+    try:
+        return get(conn_id)
+    except (AirflowNotFoundException, PermissionError):
+        if known:
+            raise
+        with suppress(AirflowNotFoundException, PermissionError):  # it may be one of FlowMate's by another name
+            return get(looking_name(conn_id))
+        raise

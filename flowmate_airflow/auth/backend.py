@@ -43,8 +43,9 @@ class FlowMateBackend(BaseSecretsBackend):
     def get_connection(self, conn_id: str, team_name: Any = _NOT_ASKED) -> Any:
         """Return a Connection with fresh credentials; None where Airflow shall look for it itself.
 
-        :raises AirflowSecretsBackendAccessDenied: it cannot be known whether it is one of ours; with any other
-            exception Airflow would go on and hand out what is stored
+        :raises AirflowSecretsBackendAccessDenied: there are no credentials, and who asks would not look into a view
+            for why; or it cannot be known whether it is one of ours. With any other exception Airflow would go on and
+            hand out what is stored
         """
         team = None if team_name is _NOT_ASKED else team_name
         if not _is_before_database(team_name):
@@ -59,17 +60,19 @@ class FlowMateBackend(BaseSecretsBackend):
     def _handed_out(self, conn_id: str, team: str | None) -> Any:
         """Return what a task may have; None where Airflow shall look for it itself."""
         from flowmate_airflow.auth.connections import Stored
+        from flowmate_airflow.auth.denials import denial
+        from flowmate_airflow.auth.grants import MARK
         from flowmate_airflow.auth.leaving import has_left
         from flowmate_airflow.auth.names import PREFIX
         from flowmate_airflow.auth.refusals import split_name
         from flowmate_airflow.auth.serving import is_ours, view_of_found
-        from flowmate_airflow.auth.views import Problem, problem_view
+        from flowmate_airflow.auth.views import Problem, problem_in, problem_view
 
         conn_id, refused = split_name(conn_id)
         try:
             found = self._found(conn_id, team)
         except PermissionError:
-            if not conn_id.startswith(PREFIX):
+            if refused is None or not conn_id.startswith(PREFIX):
                 raise
             # Ours by its name: a task that is told why asks again, one that gets an error takes it for missing.
             return self._connection(problem_view(Stored(conn_id), Problem("cooling", "it cannot be read just now")))
@@ -80,7 +83,11 @@ class FlowMateBackend(BaseSecretsBackend):
             return None if found.place == "environment" or refused else found.connection
         if has_left(found):
             return None
-        return self._connection(view_of_found(found, refused=refused))
+        view = view_of_found(found, refused=refused)
+        problem = problem_in(view.extra.get(MARK))
+        if problem is not None and refused is None:
+            raise denial(conn_id, problem)
+        return self._connection(view)
 
     def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:
         """Return nothing: a Connection as it is stored would be more than a task may have."""
@@ -134,12 +141,11 @@ class FlowMateBackend(BaseSecretsBackend):
 
 def _denied(conn_id: str, error: Exception) -> Exception:
     """Return what Airflow stops at, rather than to go on to what is stored."""
-    from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
+    from flowmate_airflow.auth.denials import denial
+    from flowmate_airflow.auth.views import Problem
 
     log.warning("The Connection %s cannot be handed out: %s", conn_id, type(error).__name__)
-    return AirflowSecretsBackendAccessDenied(
-        f"the Connection {conn_id} cannot be read just now, so that it is handed to nobody"
-    )
+    return denial(conn_id, Problem("cooling", "it cannot be read, so that it is handed to nobody"))
 
 
 def _is_before_database(team_name: Any) -> bool:

@@ -1,7 +1,8 @@
 """How a task says, when it asks for a Connection, that the token it had was refused before its time.
 
 All that it can say to the API server is a conn_id. So a digest of the token follows the conn_id: only who has the
-present token can have it renewed out of turn, and once.
+present token can have it renewed out of turn, and once. A digest of nothing says no more than that the task looks into
+a view for what is wrong, as FlowMate's tasks do.
 """
 
 from __future__ import annotations
@@ -23,8 +24,13 @@ def refused_name(conn_id: str, token: str) -> str:
     return f"{conn_id}{_BETWEEN}{_digest(token)}"
 
 
+def looking_name(conn_id: str) -> str:
+    """Return what is asked for instead of a conn_id by who looks whether there are credentials, and else why not."""
+    return refused_name(conn_id, "")
+
+
 def split_name(name: str) -> tuple[str, str | None]:
-    """Return the conn_id that is asked for, and the digest of the token that was refused, if one was."""
+    """Return the conn_id that is asked for, and the digest of the token that was refused; None: nothing is said."""
     conn_id, between, digest = name.rpartition(_BETWEEN)
     return (conn_id, digest) if between and len(digest) == _DIGITS else (name, None)
 

@@ -19,6 +19,7 @@ from nasty import Nasty
 
 from flowmate_airflow.auth.connections import ANY, Stored, read, write
 from flowmate_airflow.auth.grants import MARK, TOKEN, Grant
+from flowmate_airflow.auth.refusals import looking_name, split_name
 from flowmate_airflow.auth.renewing import Renewer
 from flowmate_airflow.catalog.auth import OAuth2
 from flowmate_airflow.store.store import Store, close_stores, open_store
@@ -61,8 +62,9 @@ class Linked:
         return backend
 
     def ask(self, conn_id: str = CONN_ID, **kwargs: Any) -> Any:
-        """Ask for a Connection as the API server does for a task."""
-        return self.backend(**kwargs).get_connection(conn_id=conn_id, team_name=None)
+        """Ask for a Connection as the API server does for a task of FlowMate's, which looks for what is wrong."""
+        name = conn_id if split_name(conn_id)[1] else looking_name(conn_id)
+        return self.backend(**kwargs).get_connection(conn_id=name, team_name=None)
 
     def manifest(self, **auth: Any) -> None:
         """Change the connector's manifest."""

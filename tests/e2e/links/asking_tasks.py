@@ -2,7 +2,8 @@
 
 Each line of its standard input is JSON with `conn_ids`, how many `tasks` ask for each, and in how many `processes`;
 each is answered by a line with what the tasks got. A task asks as Airflow's supervisor does for it, by the Task SDK's
-client with a token of its own, and again for as long as FlowMate's steps do.
+client with a token of its own, and again for as long as FlowMate's steps do; with `foreign` it is none of FlowMate's,
+and asks once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ _FORK = multiprocessing.get_context("fork")
 class Asking:
     """One process with tasks, and all that the API server has answered them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, foreign: bool = False) -> None:
+        self.foreign = foreign
         self.bodies: set[str] = set()
         self.requests = 0
         self._lock = threading.Lock()
@@ -64,7 +66,7 @@ class Asking:
             while result["tries"] < TRIES and not result.keys() & {"token", "error"}:
                 result["tries"] += 1
                 try:
-                    result["token"] = ask(get, conn_id, "step").password
+                    result["token"] = (get(conn_id) if self.foreign else ask(get, conn_id, "step")).password
                 except TransientFailure as error:  # Airflow lets the task try again, later
                     result["last"] = str(error)
                 except Exception as error:
@@ -78,20 +80,21 @@ class Asking:
             self.bodies.add(f"{response.status_code} {body}")
 
 
-def process(conn_ids: list[str], begin: Any, results: Any) -> None:
+def process(conn_ids: list[str], begin: Any, results: Any, foreign: bool) -> None:
     """Be a process with a task for each of some conn_ids."""
-    asking = Asking()
+    asking = Asking(foreign=foreign)
     with ThreadPoolExecutor(len(conn_ids)) as threads:
         tasks = [threads.submit(asking.task, conn_id, begin.wait) for conn_id in conn_ids]
         answers = [task.result() for task in tasks]
     results.put({"tasks": answers, "bodies": sorted(asking.bodies), "requests": asking.requests})
 
 
-def many(conn_ids: list[str], tasks: int, processes: int) -> dict[str, Any]:
+def many(conn_ids: list[str], tasks: int, processes: int, foreign: bool) -> dict[str, Any]:
     """Let tasks ask, all at the same moment."""
     all_ids = conn_ids * tasks
     begin, results = _FORK.Barrier(len(all_ids)), _FORK.SimpleQueue()
-    started = [_FORK.Process(target=process, args=(all_ids[n::processes], begin, results)) for n in range(processes)]
+    parts = [all_ids[n::processes] for n in range(processes)]
+    started = [_FORK.Process(target=process, args=(part, begin, results, foreign)) for part in parts]
     for each in started:
         each.start()
     found = [results.get() for _ in started]

@@ -92,10 +92,10 @@ class World:
         found: dict[str, Any] = json.loads(self.fernet.decrypt(str(row).encode()))["flowmate_token"]
         return found
 
-    def begin(self, *conn_ids: str, tasks: int, processes: int = 1) -> None:
+    def begin(self, *conn_ids: str, tasks: int, processes: int = 1, foreign: bool = False) -> None:
         """Let tasks ask at once, and go on."""
         assert self.tasks.stdin is not None
-        line = {"conn_ids": conn_ids, "tasks": tasks, "processes": processes}
+        line = {"conn_ids": conn_ids, "tasks": tasks, "processes": processes, "foreign": foreign}
         print(json.dumps(line), file=self.tasks.stdin, flush=True)
 
     def end(self) -> dict[str, Any]:
@@ -222,9 +222,9 @@ def hunt(*tokens: dict[str, Any]) -> Hunt:
     return Hunt(Canary(name, "", text[:16], text[-16:]) for name, text in texts.items())
 
 
-def check_200(world: World, conn_id: str, before: dict[str, Any], what: str) -> None:
+def check_200(world: World, conn_id: str, before: dict[str, Any], what: str, *, foreign: bool = False) -> None:
     """Let 200 tasks ask, and see that all got the same token and nobody more."""
-    world.begin(conn_id, tasks=TASKS, processes=PROCESSES)
+    world.begin(conn_id, tasks=TASKS, processes=PROCESSES, foreign=foreign)
     found = world.end()
     now = world.stored(conn_id)
     assert now["access_token"] != before["access_token"]
@@ -248,14 +248,16 @@ def test_200_tasks_cause_one_renewal(world: World, oidc: Oidc) -> None:
     assert oidc.counted["reused"] == 0
 
 
-def test_200_tasks_wait_for_a_slow_provider(world: World) -> None:
+@pytest.mark.parametrize("foreign", [False, True])
+def test_200_tasks_wait_for_a_slow_provider(world: World, foreign: bool) -> None:
+    """Tasks that are not FlowMate's get no Connection without a password meanwhile."""
     with provider() as slow:
         before = consented(slow)
-        conn_id = world.link("slow", slow.url, before)
+        conn_id = world.link(f"slow-{foreign}", slow.url, before)
         slow.next(late)
         answering = threading.Thread(target=_answer_after, args=(slow, 3.0))
         answering.start()
-        check_200(world, conn_id, before, "a provider that takes 3 s")
+        check_200(world, conn_id, before, f"a provider that takes 3 s, foreign tasks: {foreign}", foreign=foreign)
         answering.join()
         assert (slow.refreshes, slow.reused) == (1, 0)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSecretsBackendAccessDenied
 from renewal_harness import CONN_ID, Linked
 
 from flowmate_airflow.auth.asking import SETTING, ask
 from flowmate_airflow.auth.connections import ANY, Stored, save_login, write
 from flowmate_airflow.auth.credentials import Account, account_of, credentials_for, secrets_of
 from flowmate_airflow.auth.grants import MARK, TOKEN, Grant
-from flowmate_airflow.auth.refusals import refused_name, split_name
+from flowmate_airflow.auth.refusals import looking_name, refused_name, split_name
 from flowmate_airflow.auth.serving import view
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.views import Problem, problem_view
@@ -127,7 +127,30 @@ def test_a_refused_token_is_told_and_then_the_plain_name_is_asked() -> None:
     assert "token" not in names[0]
     names.clear()
     ask(get, CONN_ID, "s", refused=Account(CONN_ID, password="plain"))  # none of ours
-    assert names == [CONN_ID]
+    assert names == [looking_name(CONN_ID), CONN_ID]
+
+
+@pytest.mark.parametrize("error", [AirflowNotFoundException, AirflowSecretsBackendAccessDenied])
+def test_of_a_connection_by_another_name_it_is_asked_what_is_wrong(error: type[Exception]) -> None:
+    names: list[str] = []
+
+    def get(name: str) -> Account:
+        names.append(name)
+        if name == "shop_api":
+            raise error(name)
+        return problem("needs_reauth")
+
+    with pytest.raises(ConfigFailure, match="needs a new login"):
+        ask(get, "shop_api", "s")
+    assert names == ["shop_api", looking_name("shop_api")]
+
+    def denied(name: str) -> Account:
+        raise error(name)
+
+    with pytest.raises(error, match=r"^shop_api$"):
+        ask(denied, "shop_api", "s")
+    with pytest.raises(error, match=f"^{CONN_ID}"):
+        ask(denied, CONN_ID, "s")
 
 
 @pytest.mark.parametrize("name", [CONN_ID, "a!refused!b", "!refused!", f"a!refused!{'0' * 31}"])

@@ -17,6 +17,7 @@ from renewal_harness import CONN_ID, Linked, told
 from flowmate_airflow.auth import origins, serving
 from flowmate_airflow.auth.connections import ANY, Stored, read, write
 from flowmate_airflow.auth.grants import MARK, TOKEN, Grant
+from flowmate_airflow.auth.refusals import looking_name
 from flowmate_airflow.store.errors import StoreError
 
 FAR = 4_000_000_000.0
@@ -90,11 +91,11 @@ def test_a_linked_connection_is_a_view(linked_sqlite: Linked, monkeypatch: pytes
 
 
 def test_an_applications_secret_is_for_no_task(linked_sqlite: Linked, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = airflow_asks(linked_sqlite, monkeypatch, "flowmate.shop")
+    found = airflow_asks(linked_sqlite, monkeypatch, looking_name("flowmate.shop"))
     assert told(found)["kind"] == "failed"
     assert (found.login, found.password) == (None, None)
     monkeypatch.setenv("AIRFLOW_CONN_FLOWMATE.OTHER", "flowmate://app:secret@")
-    found = airflow_asks(linked_sqlite, monkeypatch, "flowmate.other")
+    found = airflow_asks(linked_sqlite, monkeypatch, looking_name("flowmate.other"))
     assert (found.login, found.password) == (None, None)
 
 
@@ -154,7 +155,7 @@ def test_without_the_store_nothing_stored_is_handed_out(linked_sqlite: Linked, m
 
     linked_sqlite.link(linked_sqlite.consented())
     monkeypatch.setattr(renewal, "open_store", down)
-    found = airflow_asks(linked_sqlite, monkeypatch, CONN_ID)
+    found = airflow_asks(linked_sqlite, monkeypatch, looking_name(CONN_ID))
     assert told(found)["kind"] == "cooling"
     assert found.password is None
 
@@ -180,7 +181,7 @@ def test_without_airflows_database_nothing_is_handed_out(
         airflow_asks(linked, monkeypatch, "marked")
     assert "secrets" not in str(caught.value)
     calls.clear()
-    found = airflow_asks(linked, monkeypatch, CONN_ID)
+    found = airflow_asks(linked, monkeypatch, looking_name(CONN_ID))
     assert told(found)["kind"] == "cooling"
 
 
@@ -190,7 +191,7 @@ def test_an_unthought_of_error_hands_nothing_out(linked_sqlite: Linked, monkeypa
 
     linked_sqlite.link(linked_sqlite.consented(left=3000))
     monkeypatch.setattr(serving, "method_of", broken)
-    found = airflow_asks(linked_sqlite, monkeypatch, CONN_ID)
+    found = airflow_asks(linked_sqlite, monkeypatch, looking_name(CONN_ID))
     assert told(found)["kind"] == "cooling"
     assert "secret" not in found.get_uri()
 
@@ -261,13 +262,13 @@ def test_what_another_backend_holds_cannot_be_renewed(linked_sqlite: Linked, mon
     for left, kind in ((3000, None), (100, None), (-5, "failed")):
         grant = linked.consented(left=left)
         held = {"held": {"conn_type": "flowmate", "extra": json.dumps({MARK: mark, TOKEN: grant.as_json()})}}
-        found = airflow_asks(linked, monkeypatch, "held", backend=VAULT, backend_kwargs={"held": held})
+        found = airflow_asks(linked, monkeypatch, looking_name("held"), backend=VAULT, backend_kwargs={"held": held})
         assert told(found).get("kind") == kind
         assert found.password == (None if kind else grant.access_token)
         monkeypatch.setenv("AIRFLOW_CONN_OURS", json.dumps(held["held"]))
-        assert told(airflow_asks(linked, monkeypatch, "ours")).get("kind") == kind
+        assert told(airflow_asks(linked, monkeypatch, looking_name("ours"))).get("kind") == kind
     assert linked.nasty.refreshes == 0
-    assert "environment" in told(airflow_asks(linked, monkeypatch, "ours"))["text"]
+    assert "environment" in told(airflow_asks(linked, monkeypatch, looking_name("ours")))["text"]
 
 
 def test_a_task_is_no_place_for_it(linked_sqlite: Linked, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 from airflow.models.connection import Connection
 from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
+from airflow.secrets.metastore import MetastoreBackend
 from renewal_harness import CONN_ID, Linked, told
 
+from flowmate_airflow.auth import serving
 from flowmate_airflow.auth.connections import Stored
 from flowmate_airflow.auth.grants import MARK, TOKEN, Grant
-from flowmate_airflow.auth.views import view_of
+from flowmate_airflow.auth.refusals import looking_name
+from flowmate_airflow.auth.renewal import Fresh
+from flowmate_airflow.auth.views import Problem, problem_in, view_of
 from flowmate_airflow.catalog.auth import METHODS, AuthMethod
 
 BRINGING = {
@@ -99,3 +103,37 @@ def test_what_cannot_be_made_is_not_looked_for_elsewhere(
     with pytest.raises(AirflowSecretsBackendAccessDenied) as caught:
         backend.get_connection(CONN_ID, team_name=None)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "again"),
+    [("pending", 503, "1"), ("cooling", 503, "30"), ("failed", 403, None), ("needs_reauth", 403, None)],
+)
+def test_who_does_not_look_gets_an_error_and_no_connection_without_a_password(
+    linked_sqlite: Linked, monkeypatch: pytest.MonkeyPatch, kind: Any, status: int, again: str | None
+) -> None:
+    """Neither Airflow's search nor its API server makes anything else of it."""
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    linked_sqlite.link(linked_sqlite.consented())
+    problem = Problem(kind, "that is why")
+    monkeypatch.setattr(serving, "fresh", lambda stored, *_: Fresh(stored, problem))
+    server = FastAPI()
+    chain = [linked_sqlite.backend(), MetastoreBackend()]
+    chain[1]._set_connection_class(Connection)
+    monkeypatch.setattr("airflow.configuration.ensure_secrets_loaded", lambda: chain)
+
+    @server.get("/{conn_id}")
+    def get(conn_id: str) -> Any:
+        return Connection.get_connection_from_secrets(conn_id).password
+
+    with TestClient(server) as client:
+        answer = client.get(f"/{CONN_ID}")
+        assert (answer.status_code, answer.headers.get("Retry-After")) == (status, again)
+        assert "that is why" in answer.json()["detail"]["message"]
+        assert "Traceback" not in answer.text
+        assert client.get(f"/{looking_name(CONN_ID)}").json() is None
+    assert problem_in(linked_sqlite.ask().extra_dejson[MARK]) == problem
+    with pytest.raises(AirflowSecretsBackendAccessDenied, match="that is why"):
+        chain[0].get_connection(CONN_ID, team_name=None)

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from played import Played, manifest, message
 
 from flowmate_airflow.auth.credentials import Account
+from flowmate_airflow.auth.refusals import split_name
 from flowmate_airflow.batches.batch import read_batch
 from flowmate_airflow.operators import connector as connector_module
 from flowmate_airflow.operators import tenancy
@@ -44,6 +45,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 @pytest.fixture(autouse=True)
 def connections(monkeypatch: pytest.MonkeyPatch) -> None:
     def get(conn_id: str) -> Connection:
+        conn_id = split_name(conn_id)[0]
         return Connection(conn_id=conn_id, conn_type="flowmate", password=f"key of {conn_id}")
 
     monkeypatch.setattr(BaseHook, "get_connection", get)
