@@ -18,6 +18,7 @@ from flowmate_airflow.auth.probing import Probe, Subject
 from flowmate_airflow.outgoing.announce import announce
 from flowmate_airflow.store import linked as links
 from flowmate_airflow.store import renewals, tenants
+from flowmate_airflow.store.encryption import encrypt
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.linked import Linked
 from flowmate_airflow.store.secrets import forget_changed
@@ -35,7 +36,9 @@ def kept(store: Store, stored: Stored, row: Linked) -> tuple[Linked, bool]:
     """Save a link, whole, and return it, and whether there was one before.
 
     :raises LinkError: somebody has unlinked it meanwhile
+    :raises StoreError: Airflow has no key to encrypt it with, or its database or the store cannot be used
     """
+    encrypt(b"", f"the credentials of {row}", must=True)
     before = links.find(store, row.tenant, row.connector)
     tenants.add_tenant(store, row.tenant)
     connections.write(stored, expect=ANY)

@@ -105,6 +105,9 @@ def _addresses(method: AuthMethod) -> Iterator[tuple[Path, str]]:
 def _address_flaws(method: AuthMethod, path: Path, address: str) -> Iterator[Flaw]:
     if address.startswith("http://") and not method.private:
         yield Flaw(path, f"{shown(address)} is without TLS", "write https://, or `private: true` for a test system")
+    left = re.search(r"[{}]", NAME.sub("", address))
+    if left is not None:
+        yield Flaw(path, f"{shown(address)} has a `{left[0]}` alone", "write `{name}` for the credential of that name")
     host = re.split(r"[/?#\\]", address.partition("://")[2], maxsplit=1)[0]
     if "@" in host:
         yield Flaw(path, f"{shown(address)} has a user in it", "credentials have their own places")

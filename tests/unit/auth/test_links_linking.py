@@ -598,3 +598,16 @@ def test_linking_and_unlinking_at_once_leaves_all_or_nothing(there: World, nasty
         assert isinstance(linking, linked.Linked | LinkError), linking
         assert unlinked is None or isinstance(unlinked, unlinking.Unlinked), unlinked
         agrees(there)
+
+
+def test_nothing_is_kept_that_cannot_be_encrypted(there: World, nasty: Nasty, monkeypatch: pytest.MonkeyPatch) -> None:
+    there.add_connector(
+        "desk", {"key": {"type": "api_key", "private": True, "verify": {"url": f"{nasty.url}/records"}}}
+    )
+    from airflow.models import crypto  # after the world has chosen Airflow's home
+
+    monkeypatch.setattr(crypto, "get_fernet", crypto._NullFernet)
+    with pytest.raises(StoreError, match=r"must be stored encrypted, but \[core\] fernet_key is empty"):
+        links.link(there.catalog, "acme", "desk", None, {"key": nasty.api_key})
+    assert there.raw() == {}
+    assert linked.find(there.store, "acme", "desk") is None

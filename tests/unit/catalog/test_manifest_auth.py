@@ -26,6 +26,12 @@ def read(tmp_path: Path, method: str) -> Manifest:
     ("method", "message", "place", "hint"),
     [
         ("type: oauth3\n", '`type` cannot be "oauth3"', "type: oauth3", "did you mean `oauth"),
+        (
+            "type: oauth2\nauthorize_url: https://a.example.com/c\ntoken_url: https://{shop.example.com/t\n",
+            "has a `{` alone",
+            "https://{shop",
+            "write `{name}`",
+        ),
         ("type: [oauth2]\n", "`type` cannot be a list", "type: [oauth2]", "one of custom, none, basic"),
         ("type: oauth2\n", "`token_url` is missing", "main:", "add `token_url:`"),
         (f"{OAUTH2}token_pth: a\n", "`token_pth` is not known here", "token_pth", "did you mean `token_path`"),
