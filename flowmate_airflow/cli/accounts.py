@@ -12,6 +12,7 @@ from flowmate_airflow.auth.credentials import Account, missing_connection
 from flowmate_airflow.auth.grants import TOKEN
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.steps.errors import ConfigFailure, StepError
+from flowmate_airflow.store.errors import StoreError
 
 ENVIRONMENT = "AIRFLOW_CONN_"
 _EXTRA_KEY = "__extra__"
@@ -71,12 +72,24 @@ def _of_airflow(name: str) -> Any:
     from flowmate_airflow.auth.refusals import split_name
 
     conn_id, refused = split_name(name)
-    found = origins.find(conn_id, wrapped=origins.configured())
+    try:
+        found = origins.find(conn_id, wrapped=origins.configured())
+    except StoreError:
+        if _has_connections():
+            raise
+        found = None  # this Airflow's database was never made
     if found is None:
         raise AirflowNotFoundException(conn_id)
     if not serving.is_ours(found.stored):
         return found.connection
     return serving.view_of_found(found, refused=refused).account()
+
+
+def _has_connections() -> bool:
+    from airflow import settings
+    from sqlalchemy import inspect
+
+    return settings.engine is not None and bool(inspect(settings.engine).has_table("connection"))
 
 
 def _from_json(conn_id: str, text: str) -> Account:

@@ -194,6 +194,6 @@ print(json.dumps([ours == theirs, sorted(ours)]))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, text=True)
     same, names = json.loads(done.stdout.splitlines()[-1])
-    wanted = "connectors dead-letters discover import lint new run schema show state webhooks"
+    wanted = "connectors dead-letters discover import links lint new run schema show state tenants webhooks"
     assert names == wanted.split()
     assert same

@@ -103,7 +103,7 @@ def test_the_version_is_that_of_the_newest_migration() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
 
 
-@pytest.mark.parametrize("version", ["0003", "9999", "a1b2c3d4"])
+@pytest.mark.parametrize("version", ["0004", "9999", "a1b2c3d4"])
 def test_a_store_of_a_newer_program_is_refused(store: Store, url: str, version: str) -> None:
     with store.write() as connection:
         connection.exec_driver_sql(f"UPDATE {schema.VERSION_TABLE} SET version_num = '{version}'")
