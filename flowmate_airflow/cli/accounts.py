@@ -86,10 +86,11 @@ def _of_airflow(name: str) -> Any:
 
 
 def _has_connections() -> bool:
-    from airflow import settings
+    from airflow.utils.session import create_session
     from sqlalchemy import inspect
 
-    return settings.engine is not None and bool(inspect(settings.engine).has_table("connection"))
+    with create_session(scoped=False) as session:
+        return bool(inspect(session.get_bind()).has_table("connection"))
 
 
 def _from_json(conn_id: str, text: str) -> Account:
