@@ -265,6 +265,6 @@ def test_a_run_by_hand_without_airflows_database_says_what_to_do(
     empty = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/empty.db")
     monkeypatch.setattr(settings, "NonScopedSession", sessionmaker(empty))
     monkeypatch.setattr(settings, "Session", sessionmaker(empty))
-    with pytest.raises(ConfigFailure, match="`plain`, which does not exist. Add it"):
+    with pytest.raises(ConfigFailure, match=r"`plain`, which does not exist\. Add it"):
         find_account("plain", "s", "shop/records")
     empty.dispose()
