@@ -9,6 +9,7 @@ from typing import Any
 from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.catalog.auth import AuthMethod, OAuth1, OAuth2
+from flowmate_airflow.catalog.placeholders import is_chosen_host, names_in_host
 
 CLIENT_ID = "client_id"
 CLIENT_SECRET = "client_secret"  # noqa: S105
@@ -36,7 +37,7 @@ def client_of(method: AuthMethod, account: Account, application: Account | None)
 
     :param account: the Connection that people filled in
     :param application: the Connection `flowmate.CONNECTOR`; None where there is none
-    :raises LoginError: there is neither
+    :raises LoginError: there is neither, or the application's secret would go to a host that the tenant has chosen
     """
     own = _text(account.extra.get(CLIENT_ID))
     if own:
@@ -49,6 +50,12 @@ def client_of(method: AuthMethod, account: Account, application: Account | None)
         )
     if not source.login:
         raise LoginError(f"the Connection `{source.conn_id}` has no client id as its login")
+    chosen = _chosen_host(method)
+    if source is application and source.password and chosen is not None:
+        raise LoginError(
+            f"`{chosen}` alone says which host gets the secret of the Connection `{source.conn_id}`: list the `hosts` "
+            "in the manifest, or let tenants fill in the client id and secret of an application of their own"
+        )
     return Client(source.login, source.password or None, *_certificate(source))
 
 
@@ -67,6 +74,15 @@ def values_of(method: AuthMethod, account: Account, client: Client | None) -> Ma
     if client is not None:
         values["consumer_key" if isinstance(method, OAuth1) else CLIENT_ID] = client.client_id
     return values
+
+
+def _chosen_host(method: AuthMethod) -> str | None:
+    """Return the field of a form that alone says where a client's secret goes; None where the manifest has a say."""
+    if not isinstance(method, OAuth2) or method.hosts or method.private:
+        return None
+    addresses = (method.token_url, method.refresh_url, method.revoke_url)
+    names = (names_in_host(address)[0] for address in addresses if address is not None and is_chosen_host(address))
+    return next((name for name in names if name in method.asked), None)
 
 
 def _certificate(account: Account) -> tuple[str | None, str | None]:
