@@ -25,11 +25,10 @@ from flowmate_airflow.auth.owners import is_gone, new_owner
 from flowmate_airflow.auth.refusals import is_refused
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.values import client_of, values_of
-from flowmate_airflow.auth.views import Problem
+from flowmate_airflow.auth.views import Kind, Problem
 from flowmate_airflow.catalog.auth import RENEWED, OAuth2, SessionAuth
 from flowmate_airflow.store import renewals
 from flowmate_airflow.store.errors import StoreError
-from flowmate_airflow.store.sql import now
 from flowmate_airflow.store.store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -117,28 +116,23 @@ def _try(store: Store, stored: Stored) -> Fresh | None:
         application = origins.application(str(stored.mark.get("connector")))
         client_of(method, stored.account(), application)  # raises where there is none
     spending = _digest(stored, application)
-    row = renewals.status(store, stored.conn_id)
-    resting = None if row is None else _resting(stored, row, spending)
-    if resting is not None:
-        return resting
+    row, moment = renewals.status_now(store, stored.conn_id)
+    if row is not None and row.rests(spending, moment):
+        return _resting(stored, row)
     owner, ends = new_owner(), time.monotonic() + LEASE_SECONDS
     turn = renewals.take(store, stored.conn_id, owner, spending, LEASE_SECONDS, is_gone)
     if turn.kind == "resting":
-        return _resting(stored, turn.row, spending)
+        return _resting(stored, turn.row)
     if turn.kind == "busy":
         time.sleep(POLL_SECONDS)
         return None
     return _renewed(_Attempt(store, owner, stored, method, application, spending, turn, ends))
 
 
-def _resting(stored: Stored, row: renewals.Renewal, spending: bytes) -> Fresh | None:
-    """Return what is known of an earlier try with the same credentials; None: another one may be made."""
-    why = row.error or "nobody knows why"
-    if row.needs_login(spending):
-        return Fresh(stored, Problem("needs_reauth", why))
-    if row.owner is None and row.cools(spending, now()):
-        return Fresh(stored, Problem("failed" if row.status == renewals.FAILED else "cooling", why))
-    return None
+def _resting(stored: Stored, row: renewals.Renewal) -> Fresh:
+    """Return how an earlier try with the same credentials ended."""
+    kinds: dict[str, Kind] = {renewals.NEEDS_REAUTH: "needs_reauth", renewals.FAILED: "failed"}
+    return Fresh(stored, Problem(kinds.get(row.status, "cooling"), row.error or "nobody knows why"))
 
 
 def _renewed(attempt: _Attempt) -> Fresh:
@@ -251,6 +245,8 @@ def _saved(attempt: _Attempt, login: Login) -> Stored | None:
     """
     store, conn_id, before = attempt.store, attempt.stored.conn_id, attempt.stored.grant
     end = time.monotonic() + SAVE_SECONDS
+    if time.monotonic() + SECONDS > attempt.ends:
+        _hold(attempt)  # the provider took its time, and so may the database
     while True:
         try:
             # Only on top of the grant that was spent: somebody may have edited the rest, or have linked anew.

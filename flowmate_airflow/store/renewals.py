@@ -64,6 +64,13 @@ class Renewal:
         """Whether it is too early for another try with these credentials."""
         return self.spending == spending and self.next_at is not None and self.next_at > moment
 
+    def rests(self, spending: bytes, moment: datetime) -> bool:
+        """Whether nobody may try these credentials just now.
+
+        :param moment: by the clock of the database: that of a machine may differ by any time
+        """
+        return self.owner is None and (self.needs_login(spending) or self.cools(spending, moment))
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -85,6 +92,17 @@ def status(store: Store, conn_id: str) -> Renewal | None:
     :raises StoreError: the store cannot be read
     """
     return statuses(store, [conn_id]).get(conn_id)
+
+
+def status_now(store: Store, conn_id: str) -> tuple[Renewal | None, datetime]:
+    """Return what is known about a Connection's renewals, and what time it is by the clock that it is known by.
+
+    :raises StoreError: the store cannot be read
+    """
+    table = store.tables.renewals
+    with store.read() as connection:
+        row = connection.execute(table.select().where(table.c.conn_id == conn_id)).one_or_none()
+        return None if row is None else Renewal(**row._mapping), _moment(connection)
 
 
 def statuses(store: Store, conn_ids: Collection[str]) -> dict[str, Renewal]:
@@ -126,7 +144,7 @@ def take(
         )
         if _is_owned(row, moment) and not is_gone(str(row.owner)):
             return Turn("busy", row)
-        if row.owner is None and (row.needs_login(spending) or row.cools(spending, moment)):
+        if row.rests(spending, moment):
             return Turn("resting", row)
         values = {
             **{"owner": owner, "owned_until": moment + timedelta(seconds=seconds)},

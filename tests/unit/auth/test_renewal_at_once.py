@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -161,6 +161,60 @@ def test_nothing_is_spent_in_a_turn_that_may_end_before_the_answer(
     assert found.problem is None
     assert len(set(owners)) == 2  # the first turn was let go
     assert linked.nasty.refreshes == 1
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_a_clock_that_is_wrong_neither_lengthens_a_rest_nor_shortens_it(
+    linked_sqlite: Linked, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    """The database's clock counts, whatever that of the machine says."""
+    linked = linked_sqlite
+
+    def moment(_: Any) -> datetime:
+        return now() + timedelta(minutes=minutes)
+
+    monkeypatch.setattr(renewals, "_moment", moment)
+    monkeypatch.setattr(renewal, "PATIENCE_SECONDS", 0)
+    linked.link(linked.consented())
+    linked.nasty.next(bad.broken)
+    assert told(linked.ask())["kind"] == "cooling"
+    calls = len(linked.nasty.called("/token"))
+    assert told(linked.ask())["kind"] == "cooling"
+    assert len(linked.nasty.called("/token")) == calls
+    with linked.store.write() as connection:
+        over = moment(None) - timedelta(seconds=1)
+        connection.execute(linked.store.tables.renewals.update().values(next_at=over))
+    assert linked.nasty.is_valid(linked.ask().password)
+
+
+def test_a_turn_is_kept_for_the_saving_when_the_provider_took_its_time(
+    linked_sqlite: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linked = linked_sqlite
+    linked.link(linked.consented())
+    clock, until = [0.0], []
+    real_ask, real_change = renewal._asked, renewal.change
+
+    def slow(attempt: Any) -> Any:
+        clock[0] += 29  # of the 45 that a turn has
+        with linked.store.write() as connection:
+            end = now() + timedelta(seconds=16)
+            connection.execute(linked.store.tables.renewals.update().values(owned_until=end))
+        return real_ask(attempt)
+
+    def change(*arguments: Any) -> Any:
+        row = renewals.status(linked.store, CONN_ID)
+        assert row is not None
+        until.append(row.owned_until)
+        return real_change(*arguments)
+
+    monkeypatch.setattr(renewal, "_asked", slow)
+    monkeypatch.setattr(renewal, "change", change)
+    monkeypatch.setattr(renewal, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    begun = now()
+    assert renewal.renew_stored(CONN_ID) is not None
+    assert until[0] is not None
+    assert until[0] - begun > timedelta(seconds=40)
 
 
 def test_a_death_is_recovered_from_where_the_provider_has_a_grace(linked: Linked) -> None:
