@@ -140,8 +140,8 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             "AIRFLOW__FLOWMATE__CONNECTORS_FOLDER": str(Path(__file__).parents[1] / "connectors"),
             # While the API server starts anew, tasks try again; by itself that takes them ever longer.
             "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "300",
-            "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN": "0.2",
-            "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "0.5",
+            "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MIN": "0.5",
+            "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "1.5",
         }
         components = ("api-server",) if database is None else ("api-server", "scheduler", "dag-processor")
         local = new_airflow(folder / "home", settings, database=database, components=components)
@@ -159,6 +159,8 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             found.begin("flowmate.clerk", tasks=16)  # an API server is slow at first
             found.end()
             yield found
+            found.database.dispose()
+            found.store.engine.dispose()
 
 
 @contextmanager
@@ -320,6 +322,7 @@ def test_an_api_server_is_killed_while_it_renews(world: World) -> None:
         hidden = hunt(*before.values(), *now.values())
         assert [hidden.within(body) for body in found["bodies"]] == [[]] * len(found["bodies"])
         _needs_login(world, ids["lost"], got["lost"], lost)
+        assert hidden.below(world.local.home / "output", world.local.home / "logs") == {}
 
 
 def _needs_login(world: World, conn_id: str, got: set[str], lost: Nasty) -> None:
