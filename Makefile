@@ -6,8 +6,8 @@ PYTEST := $(PYTHON) -m pytest --durations=10
 # Python without the ending, which ruff does not find by itself.
 SCRIPTS := scripts/demo scripts/images scripts/reference scripts/screenshots
 ARGS ?=
-# The tests' own Node and npm, for machines without one.
-export PATH := $(PATH):$(CURDIR)/.venv/bin
+# What the tests brought for machines without one: Node and npm, and uv, which spares each connector a pip of its own.
+export PATH := $(PATH):$(CURDIR)/.venv/bin:$(CURDIR)/.tools/uv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-unit test-e2e bench lint format images lock clean

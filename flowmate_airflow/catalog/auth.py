@@ -359,8 +359,14 @@ RENEWED = (OAuth2, SessionAuth)
 
 
 def _tag(value: Any) -> str | None:
-    kind = value.get("type", "custom") if isinstance(value, dict) else getattr(value, "type", None)
+    kind = value.get("type", _default_type(value)) if isinstance(value, dict) else getattr(value, "type", None)
     return f"${kind}" if isinstance(kind, str) and kind in METHODS else None
+
+
+def _default_type(value: dict[Any, Any]) -> str | None:
+    """Return `custom`, unless keys say that `type` was forgotten: then that is the one thing to be told."""
+    others = {key for model in METHODS.values() for key in model.model_fields} - AuthMethod.model_fields.keys()
+    return None if others & value.keys() else "custom"
 
 
 AnyMethod: TypeAlias = Annotated[

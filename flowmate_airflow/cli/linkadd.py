@@ -100,8 +100,8 @@ def _linked(
         show(consent.url, browser=not arguments.no_browser)
         print(f"Waiting for it at {loopback.redirect_uri} …", file=sys.stderr, flush=True)
         returned = loopback.wait()
-    login = consents.complete(method, stored.account(), application, loopback.redirect_uri, consent.kept, returned)
-    return links.finish(catalog, arguments.tenant, manifest.name, name, values, login, store=store)
+        login = consents.complete(method, stored.account(), application, loopback.redirect_uri, consent.kept, returned)
+        return links.finish(catalog, arguments.tenant, manifest.name, name, values, login, store=store)
 
 
 def _application(manifest: Manifest, stored: Stored) -> Any:

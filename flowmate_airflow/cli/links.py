@@ -131,6 +131,8 @@ def link_fields(arguments: Namespace) -> int:
         print(f"Set which tables {row} reads: {plain(tables)}")
         return 0
     row = one_link(store, arguments.tenant, arguments.connector, template=True)
+    if row.field_map is None:
+        print(f"{row} has no field map of its own; `flowmate links fields … --file FILE` sets one", file=sys.stderr)
     print_json(row.field_map)
     return 0
 

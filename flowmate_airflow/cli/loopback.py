@@ -16,18 +16,21 @@ from flowmate_airflow.cli.errors import CommandError
 
 HOST = "127.0.0.1"
 PATH = "/callback"
+ANSWER_SECONDS = 60.0
+"""How long the browser waits to hear how it ended."""
 SECONDS = 600.0
 """How long a person has for the consent."""
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>FlowMate</title></head>
 <body style="font-family: sans-serif; margin: 4em auto; max-width: 30em"><p>{text}</p></body></html>
 """
-_DONE = "Thank you. You can close this window; the command line goes on."
+_DONE = "Thank you. You can close this window."
+_FAILED = "It did not work; the command line says why. You can close this window."
 _WRONG = "This is not the way back of the login that the command line waits for."
 
 
 class Loopback:
-    """A server for the way back of one login; a context.
+    """A server for the way back of one login; a context. How that ends is what the browser shows.
 
     :param state: that the way back must have
     :param port: 0: any that is free
@@ -36,7 +39,8 @@ class Loopback:
 
     def __init__(self, state: str, port: int = 0) -> None:
         self._state = state
-        self._came = threading.Event()
+        self._came, self._ended, self._answered = threading.Event(), threading.Event(), threading.Event()
+        self._is_well = False
         self._query: dict[str, str] = {}
         self._lock = threading.Lock()
         try:
@@ -50,7 +54,11 @@ class Loopback:
         threading.Thread(target=self._server.serve_forever, name="flowmate-loopback", daemon=True).start()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._is_well = kind is None
+        self._ended.set()
+        if self._came.is_set():
+            self._answered.wait(ANSWER_SECONDS / 10)  # the process may end next
         self._server.shutdown()
         self._server.server_close()
 
@@ -64,7 +72,7 @@ class Loopback:
         return self._query
 
     def take(self, query: str) -> bool:
-        """Take the query of a request, and return whether it is the way back."""
+        """Take the query of a request, and return whether it is the way back; then :meth:`ending` is to be shown."""
         pairs = parse_qsl(query, keep_blank_values=True)
         found = dict(pairs)
         is_it = len(found) == len(pairs) and hmac.compare_digest(
@@ -76,6 +84,15 @@ class Loopback:
             self._query = found
             self._came.set()
         return True
+
+    def ending(self) -> str:
+        """Return how the login has ended, once it has."""
+        self._ended.wait(ANSWER_SECONDS)
+        return _DONE if self._is_well else _FAILED
+
+    def answered(self) -> None:
+        """Say that the browser has been told."""
+        self._answered.set()
 
 
 def show(url: str, *, browser: bool) -> None:
@@ -104,7 +121,7 @@ def _handler(loopback: Loopback) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             address = urlsplit(self.path)
             is_it = address.path == PATH and loopback.take(address.query)
-            content = _PAGE.format(text=_DONE if is_it else _WRONG).encode()
+            content = _PAGE.format(text=loopback.ending() if is_it else _WRONG).encode()
             self.send_response(200 if is_it else 400)
             for name, value in (
                 ("Content-Type", "text/html; charset=utf-8"),
@@ -117,6 +134,8 @@ def _handler(loopback: Loopback) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
+            if is_it:
+                loopback.answered()
 
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing: the address has a code in it."""

@@ -235,9 +235,9 @@ class Flow(FlowModel):
         default=None,
         description=(
             "Run once for each tenant, with the Connections that they have linked: steps whose connector needs "
-            "credentials need no `connection` then. `linked` is short for `who: linked`."
+            "credentials need no `connection` then. `linked`, or a list, is short for `who: …`."
         ),
-        examples=["linked"],
+        examples=["linked", ["acme", "globex"]],
     )
     timezone: str = Field(default="UTC", description="The time zone of the schedule.", examples=["Europe/Berlin"])
     start_date: Day | None = Field(
@@ -268,7 +268,9 @@ class Flow(FlowModel):
     @property
     def tenancy(self) -> TenantOptions | None:
         """For whom it runs, where it runs for tenants."""
-        return TenantOptions() if isinstance(self.tenants, str) else self.tenants
+        if isinstance(self.tenants, TenantOptions | None):
+            return self.tenants
+        return TenantOptions(who=self.tenants)
 
     def option(self, step: StepOptions, name: str) -> Any:
         """Return a step's option: its own, else the flow's default, else None."""

@@ -82,16 +82,23 @@ def _check_options(flow: Flow, source: SourceMap) -> Iterator[Problem]:
             at="key",
         )
     if isinstance(options.who, list):
-        for number, tenant in enumerate(options.who):
-            if tenant in options.who[:number]:
-                yield source.problem(f"`{tenant}` is named twice", ("tenants", "who", number), "name it once")
-            elif tenant == DEFAULT_TENANT:
-                yield source.problem(
-                    f"no flow runs for the tenant `{tenant}`, whose settings others inherit",
-                    ("tenants", "who", number),
-                    "remove it",
-                )
+        place = ("tenants",) if isinstance(flow.tenants, list) else ("tenants", "who")
+        yield from _check_who(options.who, place, source)
     yield from _check_starts(flow, options, source)
+
+
+def _check_who(tenants: list[str], place: tuple[str, ...], source: SourceMap) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for number, tenant in enumerate(tenants):
+        if tenant in seen:
+            yield source.problem(f"`{tenant}` is named twice", (*place, number), "name it once")
+        elif tenant == DEFAULT_TENANT:
+            yield source.problem(
+                f"no flow runs for the tenant `{tenant}`, whose settings others inherit",
+                (*place, number),
+                "remove it",
+            )
+        seen.add(tenant)
 
 
 def _check_starts(flow: Flow, options: TenantOptions, source: SourceMap) -> Iterator[Problem]:

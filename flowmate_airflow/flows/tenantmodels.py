@@ -53,10 +53,15 @@ class TenantOptions(FlowModel):
 
 
 def _tag(value: Any) -> str:
-    return "$tenants" if isinstance(value, dict | TenantOptions) else "$linked"
+    if isinstance(value, dict | TenantOptions):
+        return "$tenants"
+    return "$listed" if isinstance(value, list) else "$linked"
 
 
 Tenants: TypeAlias = Annotated[
-    Annotated[Literal["linked"], Tag("$linked")] | Annotated[TenantOptions, Tag("$tenants")], Discriminator(_tag)
+    Annotated[Literal["linked"], Tag("$linked")]
+    | Annotated[list[TenantId], Field(min_length=1, max_length=10_000), Tag("$listed")]
+    | Annotated[TenantOptions, Tag("$tenants")],
+    Discriminator(_tag),
 ]
-"""`linked`, which is short for `{who: linked}`, or the options."""
+"""`linked` or a list, which are short for `{who: …}`, or the options."""

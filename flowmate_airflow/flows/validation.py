@@ -80,7 +80,9 @@ def _not_a_method(item: Any, path: Path, source: SourceMap) -> Problem:
     method, types = item["input"], item["ctx"]["types"].split(",")
     if not isinstance(method, dict):
         return source.problem(f"{_named(path)} must be a mapping of keys to values, not {shown(method)}", path)
-    given = method.get("type")
+    if "type" not in method:
+        return source.problem("`type` is missing", path, f"add `type:`, one of {', '.join(types)}", at="key")
+    given = method["type"]
     hint = did_you_mean(given, types) if isinstance(given, str) else None
     return source.problem(f"`type` cannot be {shown(given)}", (*path, "type"), hint or f"one of {', '.join(types)}")
 
@@ -146,6 +148,7 @@ def _nearest(value: Any, words: str) -> str | None:
     return hint if hint is not None and hint.startswith("did you mean") else None
 
 
+_TENANT_HINT = "a tenant's id: up to 100 letters, digits and `_ . : @ -`; begin with a letter or a digit"
 _PATTERN_HINTS = {
     "use": "write CONNECTOR/FUNCTION, for example `http/get` or `http/get@1.0`",
     "id": "letters, digits, `_` and `-`; begin with a letter (a flow's id may also hold `.`)",
@@ -155,7 +158,8 @@ _PATTERN_HINTS = {
     "max_body": "a size such as `512k` or `4m`",
     "order_by": "a path into an event, such as `data.order.id`",
     "scheme": "a scheme's name, such as `github`",
-    "who": "a tenant's id: up to 100 letters, digits and `_ . : @ -`; begin with a letter or a digit",
+    "tenants": _TENANT_HINT,
+    "who": _TENANT_HINT,
 }
 
 

@@ -36,7 +36,8 @@ def read(tmp_path: Path, method: str) -> Manifest:
         ("type: oauth2\n", "`token_url` is missing", "main:", "add `token_url:`"),
         (f"{OAUTH2}token_pth: a\n", "`token_pth` is not known here", "token_pth", "did you mean `token_path`"),
         ("type: basic\ntoken_path: a\n", "`token_path` is not known here", "token_path", ""),
-        ("required: {a: password}\ntoken_url: a\n", "`token_url` is not known here", "token_url", ""),
+        ("type: custom\ntoken_url: a\n", "`token_url` is not known here", "token_url", ""),
+        ("token_url: a\nauthorize_url: b\n", "`type` is missing", "main:", "one of custom, none, basic"),
         (
             "type: oauth2\ngrant: jwt_bearer\ntoken_url: https://a.example.com/t\njwt:\n  algoritm: RS256\n",
             "`algoritm` is not known here",

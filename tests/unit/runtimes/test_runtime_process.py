@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from wheels import tiny_wheel
 
 from flowmate_airflow.catalog.manifest import PythonProcess
 from flowmate_airflow.runtimes.base import MIB, Job, Limits, OutputLimitExceeded, Running, RuntimeFailure
@@ -415,7 +416,9 @@ def test_a_file_can_be_read_while_the_component_runs(runtime: ProcessRuntime, jo
         list(lines)
 
 
-def test_a_command_of_a_requirement_can_be_the_program(runtime: ProcessRuntime, job: Callable[..., Job]) -> None:
-    pip = replace(job("", "--version"), process=PythonProcess(command="pip", requirements=["pip"]))
-    ended = run(runtime, pip)
-    assert (ended.code, ended.stdout[0][:4]) == (0, b"pip ")
+def test_a_command_of_a_requirement_can_be_the_program(
+    runtime: ProcessRuntime, job: Callable[..., Job], tmp_path: Path
+) -> None:
+    process = PythonProcess(command="tiny", requirements=[tiny_wheel(tmp_path)])
+    ended = run(runtime, replace(job(""), process=process))
+    assert (ended.code, ended.stdout) == (0, [b"42"])

@@ -6,9 +6,9 @@ import logging
 import subprocess
 import threading
 from pathlib import Path
-from zipfile import ZipFile
 
 import pytest
+from wheels import tiny_wheel
 
 from flowmate_airflow.runtimes.base import RuntimeFailure
 from flowmate_airflow.runtimes.venvs import environment_for
@@ -18,17 +18,12 @@ LOG = logging.getLogger("test")
 
 @pytest.fixture
 def wheel(tmp_path: Path) -> str:
-    """A wheel on disk, so that nothing is fetched."""
-    path = tmp_path / "tiny_thing-1.0-py3-none-any.whl"
-    info = "tiny_thing-1.0.dist-info"
-    with ZipFile(path, "w") as archive:
-        archive.writestr("tiny_thing.py", "ANSWER = 42\n")
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-thing\nVersion: 1.0\n")
-        archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{info}/RECORD", f"tiny_thing.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
-    return f"tiny-thing @ {path.as_uri()}"
+    return tiny_wheel(tmp_path)
+
+
+@pytest.fixture
+def no_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
 
 
 def answer(python: Path) -> str:
@@ -42,6 +37,11 @@ def test_requirements_are_installed_once(tmp_path: Path, wheel: str, caplog: pyt
     assert answer(python) == "42"
     assert environment_for([wheel], tmp_path / "cache", LOG) == python
     assert caplog.text.count("making a virtual environment") == 1
+
+
+@pytest.mark.usefixtures("no_uv")
+def test_an_environment_without_uv_has_a_pip_of_its_own(tmp_path: Path, wheel: str) -> None:
+    assert answer(environment_for([wheel], tmp_path / "cache", LOG)) == "42"
 
 
 def test_other_requirements_get_another_environment(tmp_path: Path, wheel: str) -> None:
