@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 import store_workers
 from store_workers import at_once
 
@@ -20,6 +21,7 @@ def letters(count: int) -> list[DeadLetter]:
     return [DeadLetter("orders", "save", "run1", f"m{number}", {"id": f"m{number}"}, "no") for number in range(count)]
 
 
+@pytest.mark.usefixtures("real_stores")
 def test_an_empty_database_that_is_opened_by_many(url: str) -> None:
     calls = [(url, number) for number in range(6)]
     assert at_once(store_workers.open_and_write, calls) == ["written"] * 6

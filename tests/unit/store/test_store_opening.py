@@ -21,6 +21,8 @@ from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.states import Place
 from flowmate_airflow.store.store import Store, close_stores, open_store
 
+pytestmark = pytest.mark.usefixtures("real_stores")
+
 PLACE = Place("orders", "read")
 
 

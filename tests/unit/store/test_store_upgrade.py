@@ -10,6 +10,8 @@ from flowmate_airflow.store.deadletters import DeadLetter
 from flowmate_airflow.store.states import Place
 from flowmate_airflow.store.store import close_stores, open_store
 
+pytestmark = pytest.mark.usefixtures("real_stores")
+
 WEBHOOKS = {"deliveries", "endpoints", "replies", "subscriptions", "outgoing"}
 
 
