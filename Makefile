@@ -9,6 +9,9 @@ ARGS ?=
 # What the tests brought for machines without one: Node and npm, and uv, which spares each connector a pip of its own.
 export PATH := $(PATH):$(CURDIR)/.venv/bin:$(CURDIR)/.tools/uv/bin
 
+# Each of the many processes that tests start would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-unit test-e2e bench lint format images lock clean
 

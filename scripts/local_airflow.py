@@ -79,6 +79,8 @@ class LocalAirflow:
             },
             "database": {"sql_alchemy_conn": self.database},
             "api": {"host": "127.0.0.1", "port": self.port, "base_url": self.url, "workers": 1},
+            # A task that asked in vain for 5 s asks again, and is refused as one that runs already: it fails.
+            "workers": {"execution_api_timeout": 60},
             "api_auth": {"jwt_secret": secrets.token_hex(32)},
             "scheduler": {"scheduler_idle_sleep_time": 0.2, "parsing_cleanup_interval": 5},
             "dag_processor": {

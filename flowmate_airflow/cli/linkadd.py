@@ -21,7 +21,8 @@ from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.cli.asking import plain
 from flowmate_airflow.cli.common import catalog_of
 from flowmate_airflow.cli.errors import CommandError, UsageError
-from flowmate_airflow.cli.links import json_file, one_link, told_failures
+from flowmate_airflow.cli.jsonfile import json_file
+from flowmate_airflow.cli.links import one_link, told_failures
 from flowmate_airflow.cli.loopback import Loopback, show
 from flowmate_airflow.flows.errors import did_you_mean, shown
 from flowmate_airflow.store.linked import Linked

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.cli.asking import confirm, indented, moment, plain
 from flowmate_airflow.cli.common import catalog_of, print_json
 from flowmate_airflow.cli.errors import FAILED, CommandError, UsageError
+from flowmate_airflow.cli.jsonfile import json_file
 from flowmate_airflow.flows.errors import did_you_mean, shown
 from flowmate_airflow.store import linked as links
 from flowmate_airflow.store import renewals
 from flowmate_airflow.store.linked import Linked
 from flowmate_airflow.store.renewals import NEEDS_REAUTH, Renewal
 from flowmate_airflow.store.store import Store, open_store
-from flowmate_airflow.store.values import MIB
 
-MAX_FILE = 2 * MIB
 _MOST = 10
 
 
@@ -199,29 +196,6 @@ def names_of(rows: list[Linked]) -> str:
     """Return links by tenant and connector, the first of them."""
     more = f" and {len(rows) - _MOST:,} more" if len(rows) > _MOST else ""
     return ", ".join(f"{row.tenant}/{row.connector}" for row in rows[:_MOST]) + more
-
-
-def json_file(name: str, flag: str) -> Any:
-    """Return the JSON of a file, or of standard input for `-`.
-
-    :raises UsageError: it cannot be read, is too large, or is no JSON
-    """
-    where = "standard input" if name == "-" else name
-    try:
-        if name == "-":
-            data = sys.stdin.buffer.read(MAX_FILE + 1)
-        else:
-            with Path(name).open("rb") as file:
-                data = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise UsageError(f"{flag}: {name} cannot be read: {error.strerror}") from None
-    if len(data) > MAX_FILE:
-        raise UsageError(f"{flag}: {where} is too large; {MAX_FILE:,} bytes are allowed")
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        # Not the parser's words: they may repeat a secret.
-        raise UsageError(f"{flag}: {where} is not JSON") from None
 
 
 @contextmanager

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from flowmate_airflow.build.loader import check_files
@@ -14,6 +12,7 @@ from flowmate_airflow.catalog.catalog import configured_catalog
 from flowmate_airflow.cli.asking import confirm, indented, moment, place
 from flowmate_airflow.cli.common import count, print_json_list
 from flowmate_airflow.cli.errors import CommandError, UsageError
+from flowmate_airflow.cli.jsonfile import json_file
 from flowmate_airflow.flows.errors import did_you_mean
 from flowmate_airflow.flows.folder import find_yaml_files
 from flowmate_airflow.flows.load import LoadedFlow
@@ -46,7 +45,7 @@ def set_state(arguments: Namespace) -> int:
     if not arguments.force:
         _check_step(arguments.flow, arguments.step)
     at = Place(arguments.flow, arguments.step, arguments.tenant or "")
-    states.set_state(open_store(), at, _read(arguments.file))
+    states.set_state(open_store(), at, json_file(arguments.file, limit=MAX_STATE))
     print(f"Set {at}: its next run begins with it")
     return 0
 
@@ -97,25 +96,6 @@ def _print_entry(entry: StateEntry) -> None:
     if len(text) > _SHOWN_CHARACTERS:
         text = f"{text[:_SHOWN_CHARACTERS]}…\n({len(text):,} characters; --format json prints all)"
     print(indented(text))
-
-
-def _read(name: str) -> Any:
-    """Return the JSON of a file, or of standard input for `-`."""
-    where = "standard input" if name == "-" else name
-    try:
-        if name == "-":
-            data = sys.stdin.buffer.read(MAX_STATE + 1)
-        else:
-            with Path(name).open("rb") as file:
-                data = file.read(MAX_STATE + 1)
-    except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror}") from None
-    if len(data) > MAX_STATE:
-        raise UsageError(f"{where} is too large for a state; {MAX_STATE:,} bytes are allowed")
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where} is not JSON: {error}") from None
 
 
 def _check_step(flow: str, step: str) -> None:

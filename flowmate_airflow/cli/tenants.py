@@ -11,7 +11,8 @@ from typing import Any
 from flowmate_airflow.cli.asking import confirm, indented, moment, plain
 from flowmate_airflow.cli.common import catalog_of, count, print_json
 from flowmate_airflow.cli.errors import UsageError
-from flowmate_airflow.cli.links import facts, json_file, line, names_of, told_failures
+from flowmate_airflow.cli.jsonfile import json_file
+from flowmate_airflow.cli.links import facts, line, names_of, told_failures
 from flowmate_airflow.flows.errors import did_you_mean, shown
 from flowmate_airflow.store import linked as links
 from flowmate_airflow.store import renewals, tenants
