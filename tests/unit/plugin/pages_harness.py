@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,9 +22,12 @@ from links_harness import World, world
 from nasty import Nasty
 
 from flowmate_airflow.plugin.app import make_app
+from flowmate_airflow.plugin.links import app as links_app
 from flowmate_airflow.plugin.links import jobs, pages, people
+from flowmate_airflow.settings import setting
 from flowmate_airflow.webhooks.mount import Mounted
 
+make_links = links_app.make_links
 HOME = "http://flowmate.example"
 TENANT = "acme"
 
@@ -184,10 +188,17 @@ def serving_pages(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]
             followed = f"flowmate_airflow.plugin.links.{module}.after_link"
             monkeypatch.setattr(followed, lambda _, tenant, connector, **__: after.append((tenant, connector)))
         monkeypatch.setenv("AIRFLOW__FLOWMATE__PUBLIC_URL", HOME)
+        monkeypatch.setattr(links_app, "make_links", lambda: _links_for(setting("embedding_origins")))
         app = FastAPI(openapi_url=None)
         app.mount("/flowmate", make_app(Mounted("/flowmate/hooks")))
         app.add_middleware(_Logged, seen=seen)
         yield Site(app, made, manager, seen, after)
+
+
+@lru_cache
+def _links_for(origins: str) -> Any:
+    """Making its routes takes longer than most tests; it keeps nothing but who may call."""
+    return make_links()
 
 
 class _Logged:
