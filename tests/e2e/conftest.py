@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
@@ -23,6 +25,9 @@ from harness import (
 )
 
 from flowmate_airflow.runtimes.docker import LEFTOVER_LABEL
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 _RUNNING = pytest.StashKey[LocalAirflow]()
 
@@ -78,6 +83,27 @@ def airflow(
     pytestconfig.stash[_RUNNING] = started
     with started as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser, in which nobody has signed in."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        if docker_is_required():
+            pytest.fail("there is no chromium; scripts/browser installs it")
+        pytest.skip("there is no chromium; scripts/browser installs it")
+    # No connections of its own, and no sandbox, which root cannot have.
+    flags = [
+        *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    ]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield started
+        started.close()
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from harness import Client, docker_is_required, wait_until
+from harness import Client, wait_until
 from local_airflow import PASSWORD, USER
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import TimeoutError as BrowserTimeoutError
 
 FLOW = """
@@ -21,37 +20,24 @@ steps:
   - {id: doubled, title: Double each, map: '{"double": data.number * 2}'}
 """
 BROKEN = "flowmate: 1\nsteps:\n  - {id: one, use: probe/emitt, with: {count: 1}}\n"
-# No connections of its own, and no sandbox, which root cannot have.
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-
 expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")
-def page(airflow: Client) -> Iterator[Page]:
-    """A browser that is signed in."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if docker_is_required():
-            pytest.fail("there is no chromium; scripts/browser installs it")
-        pytest.skip("there is no chromium; scripts/browser installs it")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        context = browser.new_context(
-            viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
-        )
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.goto(airflow.url)
-        page.fill("input[name=username]", USER)
-        page.fill("input[name=password]", PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        page.get_by_text("Pool Slots").wait_for()
-        yield page
-        browser.close()
+def page(airflow: Client, browser: Browser) -> Iterator[Page]:
+    """A browser window that is signed in."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
+    )
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.goto(airflow.url)
+    page.fill("input[name=username]", USER)
+    page.fill("input[name=password]", PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_text("Pool Slots").wait_for()
+    yield page
+    context.close()
 
 
 @pytest.fixture

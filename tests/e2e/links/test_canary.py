@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +18,7 @@ from canary import PASSWORD, TOKEN, Canary, Hunt, written
 from harness import ROOT, Client, LocalAirflow, build_image, containers, docker, wait_until
 from nasty import Nasty, echo
 from sqlalchemy import MetaData, create_engine, select
+from stored import store_connections
 
 CANARIES = {
     name: Canary(name, inside)
@@ -79,17 +78,6 @@ id: canary_hanging
 defaults: {retries: 0}
 steps:
   - {id: hangs, use: leaky/tell, connection: flowmate.leaky.acme, with: {then: hang}}
-"""
-
-STORE = """
-import json, sys
-from flowmate_airflow.auth.connections import ANY, Stored, write
-from flowmate_airflow.store import linked
-from flowmate_airflow.store.store import open_store
-for each in json.load(sys.stdin):
-    assert write(Stored(**each), expect=ANY)
-    mark = each["extra"]["flowmate"]
-    linked.save(open_store(), linked.Linked(mark["tenant"], "leaky", each["conn_id"], mark["method"]))
 """
 
 
@@ -154,15 +142,7 @@ def linked(airflow: Client, local_airflow: LocalAirflow, leaky: None, provider: 
         stored(provider, "delta", "consent", {**over, "refresh_token": spent + "delta"}),
         stored(provider, "epsilon", "consent", {**over, "refresh_token": spent + "epsilon"}),
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", STORE],
-        env=local_airflow.environment,
-        input=json.dumps(rows),
-        capture_output=True,
-        text=True,
-        cwd=local_airflow.home,
-    )
-    assert done.returncode == 0, done.stderr
+    store_connections(local_airflow, rows)
 
 
 def rest(airflow: Client) -> Iterator[tuple[str, str]]:

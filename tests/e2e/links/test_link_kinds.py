@@ -6,7 +6,6 @@ The providers are real ones on the loopback (npm's `oidc-provider`; oauthlib's O
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -19,12 +18,12 @@ import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from harness import Client, LocalAirflow, docker_is_required, wait_until
+from harness import Client, LocalAirflow, wait_until
 from local_airflow import PASSWORD, USER
 from nasty import Nasty
 from oauth1_server import OAuth1Server
 from oidc import CLIENT, MACHINE, Oidc
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from flowmate_airflow.auth.consents import context_of
 
@@ -38,21 +37,6 @@ steps:
   - {id: books, use: clerk/books}
   - {id: named, map: '{"name": data.name}'}
 """
-FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser, in which nobody has signed in."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if docker_is_required():
-            pytest.fail("there is no chromium; scripts/browser installs it")
-        pytest.skip("there is no chromium; scripts/browser installs it")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 import time
 from typing import Any
 
 import pytest
 from harness import ROOT, Client, LocalAirflow, build_image
 from nasty import Nasty
+from stored import store_connections
 
 LATER = 4_000_000_000
 FLOW = """
@@ -36,11 +34,6 @@ id: outlived
 defaults: {retries: 3, retry_delay: 1s}
 steps:
   - {id: read, use: lasting/read, connection: flowmate.lasting.five}
-"""
-STORE = """
-import json, sys
-from flowmate_airflow.auth.connections import ANY, Stored, write
-assert all([write(Stored(**each), expect=ANY) for each in json.load(sys.stdin)])
 """
 
 
@@ -67,15 +60,7 @@ def connections(airflow: Client, local_airflow: LocalAirflow, lasting: None, nas
         mark: dict[str, Any] = {"connector": "lasting", "method": "consent", "tenant": tenant}
         extra = {"server": nasty.url, "flowmate": mark, "flowmate_token": {**grant, "obtained_at": time.time() - 3600}}
         rows.append({"conn_id": f"flowmate.lasting.{tenant}", "extra": extra})
-    done = subprocess.run(
-        [sys.executable, "-c", STORE],
-        env=local_airflow.environment,
-        input=json.dumps(rows),
-        capture_output=True,
-        text=True,
-        cwd=local_airflow.home,
-    )
-    assert done.returncode == 0, done.stderr
+    store_connections(local_airflow, rows)
     return nasty
 
 
