@@ -24,9 +24,10 @@ demo:  ## Start Airflow with an example flow, run it, and leave the UI running (
 
 test: test-unit test-e2e  ## All tests
 
+# Tests wait for processes that they start, so more of them than there are cores.
 test-unit:  ## The tests that need neither Airflow's processes nor an engine (ARGS: more for pytest)
 	@scripts/setup test
-	@$(PYTEST) --numprocesses auto --dist worksteal tests/unit $(ARGS)
+	@$(PYTEST) --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )) --dist worksteal tests/unit $(ARGS)
 
 test-e2e:  ## The tests on a real Airflow and a real Docker engine (ARGS: more for pytest)
 	@scripts/setup test
