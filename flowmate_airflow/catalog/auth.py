@@ -356,17 +356,16 @@ METHODS: dict[str, type[AuthMethod]] = {
 """The model of each type."""
 RENEWED = (OAuth2, SessionAuth)
 """The types whose credential is over at some time and is renewed without a person."""
+_KEYS_OF_TYPES = {key for model in METHODS.values() for key in model.model_fields} - AuthMethod.model_fields.keys()
 
 
 def _tag(value: Any) -> str | None:
-    kind = value.get("type", _default_type(value)) if isinstance(value, dict) else getattr(value, "type", None)
+    if isinstance(value, dict):
+        # Keys of another type say that `type` was forgotten: then that is the one thing to be told.
+        kind = value.get("type", None if _KEYS_OF_TYPES & value.keys() else "custom")
+    else:
+        kind = getattr(value, "type", None)
     return f"${kind}" if isinstance(kind, str) and kind in METHODS else None
-
-
-def _default_type(value: dict[Any, Any]) -> str | None:
-    """Return `custom`, unless keys say that `type` was forgotten: then that is the one thing to be told."""
-    others = {key for model in METHODS.values() for key in model.model_fields} - AuthMethod.model_fields.keys()
-    return None if others & value.keys() else "custom"
 
 
 AnyMethod: TypeAlias = Annotated[

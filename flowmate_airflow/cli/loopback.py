@@ -18,6 +18,8 @@ HOST = "127.0.0.1"
 PATH = "/callback"
 ANSWER_SECONDS = 60.0
 """How long the browser waits to hear how it ended."""
+TOLD_SECONDS = 6.0
+"""How long the command line waits until the browser has heard it."""
 SECONDS = 600.0
 """How long a person has for the consent."""
 _PAGE = """<!DOCTYPE html>
@@ -58,7 +60,7 @@ class Loopback:
         self._is_well = kind is None
         self._ended.set()
         if self._came.is_set():
-            self._answered.wait(ANSWER_SECONDS / 10)  # the process may end next
+            self._answered.wait(TOLD_SECONDS)  # the process may end next
         self._server.shutdown()
         self._server.server_close()
 

@@ -19,9 +19,10 @@ LINKED = "linked"
 AT_ONCE = 16
 
 TenantId: TypeAlias = Annotated[str, Field(pattern=f"^{TENANT}$")]
+AllLinked: TypeAlias = Annotated[Literal["linked"], Tag("$linked")]
+Listed: TypeAlias = Annotated[list[TenantId], Field(min_length=1, max_length=10_000), Tag("$listed")]
 Who: TypeAlias = Annotated[
-    Annotated[Literal["linked"], Tag("$linked")]
-    | Annotated[list[TenantId], Field(min_length=1, max_length=10_000), Tag("$listed")],
+    AllLinked | Listed,
     Discriminator(lambda value: "$listed" if isinstance(value, list) else "$linked"),
 ]
 """`linked`, or the tenants by their ids."""
@@ -59,9 +60,7 @@ def _tag(value: Any) -> str:
 
 
 Tenants: TypeAlias = Annotated[
-    Annotated[Literal["linked"], Tag("$linked")]
-    | Annotated[list[TenantId], Field(min_length=1, max_length=10_000), Tag("$listed")]
-    | Annotated[TenantOptions, Tag("$tenants")],
+    AllLinked | Listed | Annotated[TenantOptions, Tag("$tenants")],
     Discriminator(_tag),
 ]
 """`linked` or a list, which are short for `{who: …}`, or the options."""
