@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 # A long run prints nothing for minutes when pytest is quiet, so name the slow tests at the end.
 PYTEST := $(PYTHON) -m pytest --durations=10
 # Python without the ending, which ruff does not find by itself.
-SCRIPTS := scripts/demo scripts/images scripts/reference scripts/screenshots
+SCRIPTS := scripts/demo scripts/e2e_tests scripts/images scripts/reference scripts/screenshots
 ARGS ?=
 # What the tests brought for machines without one: Node and npm, and uv, which spares each connector a pip of its own.
 export PATH := $(PATH):$(CURDIR)/.venv/bin:$(CURDIR)/.tools/uv/bin
@@ -32,7 +32,7 @@ test-unit:  ## The tests that need neither Airflow's processes nor an engine (AR
 test-e2e:  ## The tests on a real Airflow and a real Docker engine (ARGS: more for pytest)
 	@scripts/setup test
 	@scripts/e2e_machine
-	@scripts/e2e_tests $(ARGS)
+	@$(PYTHON) scripts/e2e_tests $(ARGS)
 
 bench:  ## Measure the budgets, as ratios
 	@scripts/setup test bench
