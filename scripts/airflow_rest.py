@@ -15,6 +15,8 @@ Json = dict[str, Any]
 
 POLL = 0.25
 """Seconds between two looks: the REST API has nothing to wait on."""
+PATIENCE = 300.0
+"""Seconds after which a wait is given up: to end what hangs, not to measure, as machines can be slow."""
 FINISHED = frozenset({"success", "failed"})
 
 
@@ -22,7 +24,7 @@ class AirflowTrouble(Exception):
     """Airflow did not start, did not answer as it should, or not in time."""
 
 
-def wait_until(what: str, look: Callable[[], T | None], timeout: float, poll: float = POLL) -> T:
+def wait_until(what: str, look: Callable[[], T | None], timeout: float = PATIENCE, poll: float = POLL) -> T:
     """Return the first value of `look` that is not None.
 
     :param what: what is waited for, for the message
@@ -98,7 +100,7 @@ class Client:
         """Return all dags that are not stale."""
         return {dag["dag_id"]: dag for dag in self.get("dags", limit=1000)["dags"] if not dag["is_stale"]}
 
-    def wait_for_dag(self, dag_id: str, timeout: float = 60) -> Json:
+    def wait_for_dag(self, dag_id: str, timeout: float = PATIENCE) -> Json:
         """Return a dag once Airflow has it, or say which import errors there are."""
 
         def look() -> Json | None:
@@ -110,7 +112,7 @@ class Client:
         except AirflowTrouble as error:
             raise AirflowTrouble(f"{error}; import errors: {self.import_errors()}") from None
 
-    def wait_for_dag_gone(self, dag_id: str, timeout: float = 90) -> None:
+    def wait_for_dag_gone(self, dag_id: str, timeout: float = PATIENCE) -> None:
         """Return once Airflow has noticed that a dag's file is no more."""
         wait_until(f"the end of the dag {dag_id}", lambda: dag_id not in self.dags_by_id() or None, timeout, self._poll)
 
@@ -119,7 +121,7 @@ class Client:
         found = self.get("importErrors", limit=1000)["import_errors"]
         return {error["filename"]: error["stack_trace"] for error in found}
 
-    def wait_for_import_error(self, filename: str, timeout: float = 60) -> str:
+    def wait_for_import_error(self, filename: str, timeout: float = PATIENCE) -> str:
         """Return the import error of a file, given by its path below the dags folder, once it is there."""
         return wait_until(
             f"an import error of {filename}", lambda: self.import_errors().get(filename), timeout, self._poll
@@ -153,7 +155,9 @@ class Client:
         run = self.send("POST", f"dags/{quote(dag_id)}/dagRuns", {"logical_date": None, "conf": conf or {}})
         return str(run["dag_run_id"])
 
-    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120, states: Collection[str] = FINISHED) -> str:
+    def wait_for_run(
+        self, dag_id: str, run_id: str, timeout: float = PATIENCE, states: Collection[str] = FINISHED
+    ) -> str:
         """Return the state of a run once it is one of `states`."""
 
         def look() -> str | None:
@@ -166,7 +170,7 @@ class Client:
             states_now = {task: found["state"] for task, found in self.task_instances(dag_id, run_id).items()}
             raise AirflowTrouble(f"{error}; its tasks: {states_now}") from None
 
-    def run(self, dag_id: str, conf: Mapping[str, Any] | None = None, timeout: float = 120) -> tuple[str, str]:
+    def run(self, dag_id: str, conf: Mapping[str, Any] | None = None, timeout: float = PATIENCE) -> tuple[str, str]:
         """Start a run, wait for its end and return its id and its state."""
         run_id = self.trigger(dag_id, conf)
         return run_id, self.wait_for_run(dag_id, run_id, timeout)
@@ -187,7 +191,7 @@ class Client:
         return {task: found["state"] for task, found in self.task_instances(dag_id, run_id).items()}
 
     def wait_for_task(
-        self, dag_id: str, run_id: str, task_id: str, states: Collection[str], timeout: float = 60
+        self, dag_id: str, run_id: str, task_id: str, states: Collection[str], timeout: float = PATIENCE
     ) -> Json:
         """Return a task instance once its state is one of `states`."""
 
@@ -209,7 +213,7 @@ class Client:
         return self.request("GET", path, full_content="true").text
 
     def wait_for_log(
-        self, dag_id: str, run_id: str, task_id: str, text: str, try_number: int = 1, timeout: float = 60
+        self, dag_id: str, run_id: str, task_id: str, text: str, try_number: int = 1, timeout: float = PATIENCE
     ) -> str:
         """Return the log of one try of a task once it has `text`."""
 

@@ -130,10 +130,10 @@ class FlowFolder:
         self._files.append(path)
         return path
 
-    def add(self, dag_id: str, text: str, timeout: float = 60) -> str:
+    def add(self, dag_id: str, text: str) -> str:
         """Put a flow there as `<dag_id>.yaml`, wait until Airflow lists it, and return `dag_id`."""
         self.drop(f"{dag_id}.yaml", text)
-        self._airflow.wait_for_dag(dag_id, timeout)
+        self._airflow.wait_for_dag(dag_id)
         return dag_id
 
     def clear(self) -> None:

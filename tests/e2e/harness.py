@@ -14,11 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE_IMAGE = os.environ.get("FLOWMATE_BASE_IMAGE", "flowmate-test/base:latest")
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from airflow_rest import AirflowTrouble, Client, wait_until  # noqa: E402
+from airflow_rest import PATIENCE, AirflowTrouble, Client, wait_until  # noqa: E402
 from local_airflow import COMPONENTS, LocalAirflow  # noqa: E402
 from local_postgres import LocalPostgres  # noqa: E402
 
 __all__ = [
+    "PATIENCE",
     "ROOT",
     "AirflowTrouble",
     "Client",

@@ -85,4 +85,4 @@ def test_a_broken_flow_is_explained_among_the_import_errors(airflow: Client, pag
             return None
         return True
 
-    wait_until("the report of the broken flow in the UI", look, 120)
+    wait_until("the report of the broken flow in the UI", look)

@@ -129,7 +129,7 @@ def test_a_run_that_is_marked_failed_ends_its_container(airflow: Client, flow):
     airflow.wait_for_log("stopped", run, "stuck", "hanging now")
     assert len(containers("flowmate.flow=stopped")) == 1
     airflow.set_run_state("stopped", run, "failed")
-    wait_until("the end of the container", lambda: not containers("flowmate.flow=stopped") or None, 60)
+    wait_until("the end of the container", lambda: not containers("flowmate.flow=stopped") or None)
 
 
 def test_what_a_killed_worker_left_is_removed_at_the_retry(airflow: Client, flow):
@@ -172,7 +172,7 @@ steps:
     inspected = docker("inspect", waiting) + docker("top", waiting, "-eo", "pid,args")
     airflow.wait_for_task("whisper", run, "said", {"success"})
     airflow.set_run_state("whisper", run, "failed")
-    wait_until("the end of the container", lambda: not containers("flowmate.flow=whisper") or None, 60)
+    wait_until("the end of the container", lambda: not containers("flowmate.flow=whisper") or None)
     log = airflow.raw_logs("whisper", run, "said")
     assert "stdout has" in log
     assert "the log has ***" in log

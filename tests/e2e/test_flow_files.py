@@ -20,7 +20,7 @@ def test_a_broken_file_is_an_import_error_of_its_own_and_leaves_the_others_alone
     assert state == "success"
     flow.drop("teams/broken.yaml", GOOD.replace("flowmate: 1", "flowmate: 1\nid: mended"))
     airflow.wait_for_dag("mended")
-    wait_until("the end of the import error", lambda: "teams/broken.yaml" not in airflow.import_errors() or None, 60)
+    wait_until("the end of the import error", lambda: "teams/broken.yaml" not in airflow.import_errors() or None)
 
 
 def test_an_id_taken_twice_is_an_error_of_both_files(airflow: Client, flow):

@@ -76,7 +76,7 @@ def test_a_message_of_ten_megabytes(airflow: Client, flow):
 
 def test_a_hundred_thousand_messages(airflow: Client, flow):
     flow.add("many", CHAIN)
-    run, state = airflow.run("many", {"count": 100_000}, timeout=180)
+    run, state = airflow.run("many", {"count": 100_000})
     assert state == "success"
     value = airflow.xcom("many", run, "passed")
     assert (value["count"], value["errors"]) == (99_998, 2)

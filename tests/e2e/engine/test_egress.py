@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import docker
 import pytest
-from harness import BASE_IMAGE, build_image, wait_until
+from harness import BASE_IMAGE, PATIENCE, build_image, wait_until
 
 from flowmate_airflow.runtimes.base import Job, Limits, RuntimeFailure
 from flowmate_airflow.runtimes.docker import DockerRuntime, labels_digest
@@ -31,7 +31,6 @@ LOG = logging.getLogger("test.egress")
 SESSION = f"egress-{uuid4().hex}"
 LABELS = {name: {"flowmate.test": SESSION, "step": name} for name in ("step", "other")}
 DIGESTS = {labels_digest(Job("", (), labels=labels)) for labels in LABELS.values()}
-PATIENCE = 60.0
 OPTIONS = ContainerOptions(default_network="bridge", egress_image=BASE_IMAGE)
 
 
@@ -82,7 +81,7 @@ def _helpers(client: docker.APIClient) -> set[str]:
 
 
 def _wait_for_their_end(client: docker.APIClient) -> None:
-    wait_until("the end of the helpers", lambda: None if _helpers(client) else True, PATIENCE)
+    wait_until("the end of the helpers", lambda: None if _helpers(client) else True)
 
 
 def _egress(*hosts: str, private: bool = True) -> Egress:

@@ -205,7 +205,7 @@ def failure(airflow: Client, dag: str, run: str, task: str) -> str:
 @pytest.mark.usefixtures("linked", "no_container_left")
 def test_what_goes_well_leaves_no_secret(airflow: Client, local_airflow: LocalAirflow, flow, provider: Nasty) -> None:
     flow.add("canary_quiet", QUIET)
-    run, state = airflow.run("canary_quiet", timeout=240)
+    run, state = airflow.run("canary_quiet")
     assert (state, airflow.task_states("canary_quiet", run)["renewed"]) == ("success", "success")
     assert [call.form["refresh_token"][-5:] for call in provider.called("/token")] == ["delta"]
     assert_nowhere(airflow, local_airflow)
@@ -214,7 +214,7 @@ def test_what_goes_well_leaves_no_secret(airflow: Client, local_airflow: LocalAi
 @pytest.mark.usefixtures("linked", "no_container_left")
 def test_what_tells_its_secrets_and_fails_leaves_none(airflow: Client, local_airflow: LocalAirflow, flow) -> None:
     flow.add("canary_telling", TELLING)
-    run, state = airflow.run("canary_telling", timeout=240)
+    run, state = airflow.run("canary_telling")
     assert state == "failed"
     states = airflow.task_states("canary_telling", run)
     failed = {"error", "crash", "broken", "repeated"}
@@ -239,7 +239,7 @@ def test_a_container_has_its_secrets_in_its_memory_only(airflow: Client, flow) -
     inspected = docker("inspect", running) + docker("top", running, "-eo", "pid,args") + docker("diff", running)
     in_processes = HUNT.in_processes()
     airflow.set_run_state("canary_hanging", run, "failed")
-    wait_until("the end of the container", lambda: not containers("flowmate.flow=canary_hanging") or None, 60)
+    wait_until("the end of the container", lambda: not containers("flowmate.flow=canary_hanging") or None)
     assert HUNT.within(inspected) == []
     assert in_processes == {}
 

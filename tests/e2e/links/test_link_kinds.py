@@ -191,7 +191,7 @@ def test_an_application_that_embeds_links_with_a_password(
     assert linked.status_code == 201, linked.text
 
     assert names_for(airflow, "bob") == ["Ada", "Bo"]
-    first = wait_until("the first run", lambda: run_of(airflow, "bob"), 120)
+    first = wait_until("the first run", lambda: run_of(airflow, "bob"))
     assert airflow.wait_for_run("first_books", first) == "success"
     assert len(nasty.called("/session")) == 2
 

@@ -73,7 +73,7 @@ def test_steps_and_pairs_go_on_with_another_token(airflow: Client, flow, connect
     flow.add("outliving", FLOW)
     flow.add("outliving_pair", PAIR)
     runs = {dag: airflow.trigger(dag) for dag in ("outliving", "outliving_pair")}
-    assert {airflow.wait_for_run(dag, run, 240) for dag, run in runs.items()} == {"success"}
+    assert {airflow.wait_for_run(dag, run) for dag, run in runs.items()} == {"success"}
     assert renewed(connections) == ["refresh-four", "refresh-one", "refresh-three", "refresh-two"]
     value = airflow.xcom("outliving", runs["outliving"], "looked")
     assert [message["data"]["looked"] for message in value["messages"]] == [2, 2, 2]
@@ -83,7 +83,7 @@ def test_steps_and_pairs_go_on_with_another_token(airflow: Client, flow, connect
 @pytest.mark.usefixtures("no_container_left")
 def test_a_login_that_is_over_ends_the_step_at_once(airflow: Client, flow, connections: Nasty) -> None:
     flow.add("outlived", FOR_GOOD)
-    run, state = airflow.run("outlived", timeout=240)
+    run, state = airflow.run("outlived")
     assert state == "failed"
     assert airflow.task_instances("outlived", run)["read"]["try_number"] == 1
     assert "needs a new login" in airflow.logs("outlived", run, "read")

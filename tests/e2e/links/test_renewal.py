@@ -24,6 +24,7 @@ import pytest
 from canary import Canary, Hunt
 from cryptography.fernet import Fernet
 from harness import (
+    PATIENCE,
     Client,
     LocalAirflow,
     LocalPostgres,
@@ -185,7 +186,7 @@ def provider(**settings: Any) -> Nasty:
 def swallowed(exchange: Exchange) -> None:
     """Do nothing, and answer nothing, until the test says so."""
     exchange.provider.holding.set()
-    exchange.provider.release.wait(120)
+    exchange.provider.release.wait(PATIENCE)
     exchange.cut()
 
 
@@ -199,7 +200,7 @@ def late(exchange: Exchange) -> None:
     """Rotate the token, and answer when the test says so."""
     exchange.provider.do(exchange)
     exchange.provider.holding.set()
-    exchange.provider.release.wait(120)
+    exchange.provider.release.wait(PATIENCE)
     exchange.reply(*(exchange.answer or (500, {})))
 
 
@@ -265,7 +266,7 @@ def test_200_tasks_wait_for_a_slow_provider(world: World, foreign: bool) -> None
 
 
 def _answer_after(provider: Nasty, seconds: float) -> None:
-    if provider.holding.wait(60):
+    if provider.holding.wait(PATIENCE):
         time.sleep(seconds)
     provider.release.set()
 
@@ -297,11 +298,11 @@ def test_an_api_server_is_killed_while_it_renews(world: World) -> None:
         noted.next(late)
         world.begin(*ids.values(), tasks=3)
         for each in providers.values():
-            assert each.holding.wait(60)
+            assert each.holding.wait(PATIENCE)
         with _unwritable(world.store, ids["late"]):
             noted.release.set()
             old = before["late"]["access_token"]
-            wait_until("the commit", lambda: world.stored(ids["late"])["access_token"] != old or None, 60, poll=0.05)
+            wait_until("the commit", lambda: world.stored(ids["late"])["access_token"] != old or None, poll=0.05)
             world.kill()
         for each in providers.values():
             each.release.set()

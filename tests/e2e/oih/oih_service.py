@@ -14,11 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from harness import docker
+from harness import PATIENCE, docker
 
 Guard = Callable[[dict[str, str]], bool]
-PATIENCE = 180
-"""Seconds after which a request that waits for the test is answered with an error."""
 
 
 @dataclass
@@ -87,10 +85,10 @@ class Space:
         """Return from where on the records were read, time after time."""
         return [each.query["since"] for each in self.requests if each.path == "/records"]
 
-    def wait_for(self, method: str, path: str, timeout: float = 90) -> None:
+    def wait_for(self, method: str, path: str) -> None:
         """Return once a path has been asked."""
         with self.changed:
-            assert self.changed.wait_for(lambda: self.count(method, path) > 0, timeout), f"nobody asks {method} {path}"
+            assert self.changed.wait_for(lambda: self.count(method, path) > 0, PATIENCE), f"nobody asks {method} {path}"
 
     # --- answers
 

@@ -39,12 +39,12 @@ class Stage:
         """Put a flow into the dags folder, wait until Airflow lists it, and return its id."""
         self.flows.append(dag_id)
         self.airflow.drop_flow(f"{dag_id}.yaml", f"flowmate: 1\n{text}")
-        self.airflow.wait_for_dag(dag_id, 120)
+        self.airflow.wait_for_dag(dag_id)
         return dag_id
 
     def run(self, dag_id: str, conf: dict[str, Any] | None = None) -> tuple[str, str]:
         """Run a flow; return the run's id and state."""
-        return self.airflow.run(dag_id, conf, timeout=240)
+        return self.airflow.run(dag_id, conf)
 
     def flowmate(self, *arguments: str) -> str:
         """Return what a command of `flowmate` prints, on the machine of this Airflow."""

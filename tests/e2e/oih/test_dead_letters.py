@@ -43,7 +43,7 @@ steps:
     web.failing.pop("/orders/p2")
     web.fail("/archive/p2", 500)
     (run,) = _replay(stage, flow, "--step", "saved")
-    assert stage.airflow.wait_for_run(flow, run, 240) == "failed"
+    assert stage.airflow.wait_for_run(flow, run) == "failed"
     assert stage.airflow.xcom(flow, run, "read")["count"] == 0
     assert stage.airflow.xcom(flow, run, "saved")["count"] == 1
     left = [letter for letter in stage.letters(flow) if letter["step"] == "saved"]
@@ -54,7 +54,7 @@ steps:
 
     web.heal()
     for run in _replay(stage, flow):
-        assert stage.airflow.wait_for_run(flow, run, 240) == "success"
+        assert stage.airflow.wait_for_run(flow, run) == "success"
     assert stage.letters(flow) == []
     assert web.since() == ["0"]
     assert stage.states(flow) == {"read": {"lastUpdated": 5}}

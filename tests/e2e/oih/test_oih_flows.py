@@ -67,7 +67,7 @@ steps:
     os.kill(stage.airflow.task_instances(flow, run)["saved"]["pid"], signal.SIGKILL)
     docker("kill", container)
     gate.set()
-    assert stage.airflow.wait_for_run(flow, run, 240) == "success"
+    assert stage.airflow.wait_for_run(flow, run) == "success"
     assert stage.airflow.task_instances(flow, run)["saved"]["try_number"] == 2
     assert stage.airflow.xcom(flow, run, "saved")["count"] == 3
     assert sorted(web.tables["orders"]) == ["p1", "p2", "p3"]

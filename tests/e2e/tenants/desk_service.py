@@ -7,6 +7,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from harness import PATIENCE
+
 
 class DeskService:
     """Knows each tenant by their key, `key-of-TENANT`.
@@ -59,7 +61,7 @@ class DeskService:
     def _held(self, tenant: str) -> None:
         if tenant in self.held:
             self.came[tenant].set()
-            self.held[tenant].wait(80)
+            self.held[tenant].wait(PATIENCE)
 
     def __enter__(self) -> DeskService:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

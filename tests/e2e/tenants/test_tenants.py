@@ -126,7 +126,7 @@ def test_many_tenants_of_whom_three_are_broken(stage: Stage) -> None:
     client = stage.client
     client.unpause(FLOW)
     run_id = client.trigger(f"{FLOW}__tenants", {"day": "some day"})
-    assert client.wait_for_run(f"{FLOW}__tenants", run_id, 400) == "failed"
+    assert client.wait_for_run(f"{FLOW}__tenants", run_id) == "failed"
     result = client.xcom(f"{FLOW}__tenants", run_id, "run")
     assert result["succeeded"] == COUNT - 3
     assert set(result["failed"]) == {NEEDS_LOGIN, REFUSED, BAD}
@@ -148,7 +148,7 @@ def test_a_second_run_of_a_tenant_waits_or_is_skipped(stage: Stage) -> None:
     client, service = stage.client, stage.service
     release = service.hold("t02")
     first = stage.start({"tenant": "t02"})
-    wait_until("the first run", lambda: service.came["t02"].is_set() or None, 60)
+    wait_until("the first run", lambda: service.came["t02"].is_set() or None)
     second = stage.start({"tenant": "t02"})
     third = stage.start({"tenant": "t02", "queue_if_active_job": False})
     other = stage.start({"tenant": "t03"})
@@ -195,5 +195,5 @@ def test_a_tenant_runs_by_their_own_schedule(stage: Stage) -> None:
     def timed() -> dict[str, Any] | None:
         return next((body for body in stage.service.delivered.get("t01", ()) if body["colour"] == "timed"), None)
 
-    wait_until("a run by the tenant's own schedule", timed, 150)
+    wait_until("a run by the tenant's own schedule", timed)
     assert not [body for body in stage.service.delivered.get("t02", ()) if body["colour"] == "timed"]

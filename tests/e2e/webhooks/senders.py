@@ -89,9 +89,9 @@ class KeyedService:
                 self.times[str(key)] += 1
         return 200
 
-    def wait_for(self, count: int, timeout: float = 120) -> None:
+    def wait_for(self, count: int) -> None:
         """Return once so many keys are there."""
-        wait_until(f"{count} records", lambda: len(self.records) >= count or None, timeout)
+        wait_until(f"{count} records", lambda: len(self.records) >= count or None)
 
     def __enter__(self) -> KeyedService:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -107,7 +107,7 @@ def hook_url(airflow: Client, endpoint: str, token: str | None = None) -> str:
     return f"{airflow.url}/flowmate/hooks/{endpoint}" + (f"/{token}" if token else "")
 
 
-def wait_for_endpoint(url: str, timeout: float = 60) -> None:
+def wait_for_endpoint(url: str) -> None:
     """Return once the receiver knows an endpoint: until then it answers as to a forged request."""
     sender = GithubSender(url)
-    wait_until(f"the endpoint {url}", lambda: sender.send({"ping": 1}, event="ping").ok or None, timeout)
+    wait_until(f"the endpoint {url}", lambda: sender.send({"ping": 1}, event="ping").ok or None)

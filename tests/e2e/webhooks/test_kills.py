@@ -18,7 +18,16 @@ from uuid import uuid4
 
 import pytest
 import requests
-from harness import AirflowTrouble, Client, LocalAirflow, LocalPostgres, new_airflow, postgres_programs, wait_until
+from harness import (
+    PATIENCE,
+    AirflowTrouble,
+    Client,
+    LocalAirflow,
+    LocalPostgres,
+    new_airflow,
+    postgres_programs,
+    wait_until,
+)
 from senders import SECRET, GithubSender, KeyedService, hook_url, wait_for_endpoint
 
 KILLS = int(os.environ.get("FLOWMATE_KILLS", "1"))
@@ -82,12 +91,12 @@ class Load:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(90)
+        self._thread.join(PATIENCE)
 
     def wait_for_more(self, count: int) -> None:
         """Return when so many more events were acknowledged."""
         goal = len(self.acknowledged) + count
-        wait_until(f"{goal} acknowledged events", lambda: len(self.acknowledged) >= goal or None, 120)
+        wait_until(f"{goal} acknowledged events", lambda: len(self.acknowledged) >= goal or None)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +119,7 @@ def fired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAirfl
 
 def kill_component(local: LocalAirflow, client: Client, component: str) -> None:
     local.restart(component)
-    wait_until(f"the {component} to be back", lambda: _answers(client) or None, 120)
+    wait_until(f"the {component} to be back", lambda: _answers(client) or None)
 
 
 def kill_task(local: LocalAirflow, client: Client, component: str) -> None:
@@ -125,7 +134,7 @@ def kill_task(local: LocalAirflow, client: Client, component: str) -> None:
                     return True
         return None
 
-    wait_until("a task that runs", look, 120, 0.1)
+    wait_until("a task that runs", look, poll=0.1)
 
 
 def _answers(client: Client) -> bool:
@@ -158,8 +167,7 @@ def test_what_was_acknowledged_gets_through(fired: Any, component: str, kill: An
     wait_until(
         f"all {len(sent)} events after {KILLS} kills of {component}",
         lambda: sent <= service.records.keys() or None,
-        300,
-        1,
+        poll=1,
     )
     print(
         f"{component}: {KILLS} kills, {len(sent)} acknowledged, {sum(load.refused.values())} refused, all there "

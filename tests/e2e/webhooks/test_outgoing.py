@@ -68,7 +68,7 @@ class Told:
             found = (each for each in list(self.bodies) if each["type"] == event and each["data"]["run_id"] == run_id)
             return next((each["data"] for each in found), None)
 
-        return wait_until(f"{event} of {run_id}", look, 90)
+        return wait_until(f"{event} of {run_id}", look)
 
     def __enter__(self) -> Told:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

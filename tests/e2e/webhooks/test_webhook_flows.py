@@ -71,7 +71,7 @@ def wait_until_idle(airflow: Client, dag_id: str) -> list[dict[str, Any]]:
         runs = runs_of(airflow, dag_id)
         return runs if all(run["state"] in ("success", "failed") for run in runs) else None
 
-    return wait_until(f"the end of the runs of {dag_id}", look, 120)
+    return wait_until(f"the end of the runs of {dag_id}", look)
 
 
 def test_signed_events_start_a_run_and_forged_ones_do_not(airflow: Client, hook, service: KeyedService):
@@ -80,7 +80,7 @@ def test_signed_events_start_a_run_and_forged_ones_do_not(airflow: Client, hook,
     first = sender.send({"key": "hooked-1", "n": 1}, delivery="d-1")
     again = sender.send({"key": "hooked-1", "n": 1}, delivery="d-1")
     assert (first.status_code, again.status_code) == (202, 202)
-    wait_until("the record", lambda: "hooked-1" in service.records or None, 120)
+    wait_until("the record", lambda: "hooked-1" in service.records or None)
     assert wait_until_idle(airflow, "hooked")[-1]["run_type"] == "asset_triggered"
     assert "forged" not in service.records
     assert service.times["hooked-1"] == 1
@@ -96,7 +96,6 @@ def test_a_burst_becomes_a_few_runs(airflow: Client, hook, service: KeyedService
     wait_until(
         "all of the burst",
         lambda: sum(key.startswith("burst-") for key in list(service.records)) == 400 or None,
-        180,
     )
     assert len(wait_until_idle(airflow, "burst")) <= 8
     assert all(service.times[f"burst-{number}"] == 1 for number in range(400))
@@ -111,7 +110,7 @@ def test_events_wait_while_the_flow_is_off(airflow: Client, hook, service: Keyed
     assert sender.send({"key": "resting-2", "n": 2}).status_code == 202
     assert len(runs_of(airflow, "resting")) == before
     switch_on(airflow, "resting")
-    wait_until("what waited", lambda: {"resting-1", "resting-2"} <= service.records.keys() or None, 120)
+    wait_until("what waited", lambda: {"resting-1", "resting-2"} <= service.records.keys() or None)
     wait_until_idle(airflow, "resting")
 
 
@@ -121,11 +120,9 @@ def test_a_failed_run_lets_its_events_go_to_another_one(airflow: Client, hook):
         sender = hook("healing", EVENTS.format(url=service.url, more=""))
         wait_until_idle(airflow, "healing")
         sender.send({"key": "poison", "n": 1})
-        wait_until(
-            "a failed run", lambda: any(run["state"] == "failed" for run in runs_of(airflow, "healing")) or None, 120
-        )
+        wait_until("a failed run", lambda: any(run["state"] == "failed" for run in runs_of(airflow, "healing")) or None)
         broken = False
-        wait_until("the released event", lambda: "poison" in service.records or None, 180)
+        wait_until("the released event", lambda: "poison" in service.records or None)
         assert wait_until_idle(airflow, "healing")[-1]["state"] == "success"
 
 
@@ -154,7 +151,7 @@ steps:
         }
         return requests.post(url, body, headers=headers, timeout=90)
 
-    wait_until("the endpoint", lambda: post(0, {"a": 1, "b": 1}).ok or None, 120)
+    wait_until("the endpoint", lambda: post(0, {"a": 1, "b": 1}).ok or None)
     answer = post(1, {"a": 20, "b": 22})
     assert (answer.status_code, answer.json()) == (200, {"sum": 42})
 
@@ -181,11 +178,11 @@ steps:
     sender = GithubSender(hook_url(airflow, "payments~paid"))
     wait_for_endpoint(sender.url)
     run = airflow.trigger("payments")
-    airflow.wait_for_task("payments", run, "paid", {"deferred"}, 60)
+    airflow.wait_for_task("payments", run, "paid", {"deferred"})
     sender.send({"number": 7, "status": "nobody waits for it"})
     sender.send({"number": 1, "status": "late"})
     sender.send({"number": 0, "status": "early"})
-    assert airflow.wait_for_run("payments", run, 120) == "success"
+    assert airflow.wait_for_run("payments", run) == "success"
     messages = airflow.xcom("payments", run, "paid")["messages"]
     assert [message["data"]["status"] for message in messages] == ["early", "late"]
     assert [message["passthrough"]["made"]["data"]["number"] for message in messages] == [0, 1]
@@ -248,5 +245,5 @@ with DAG("by_hand", schedule=[webhook_asset(endpoint)]):
         return None
 
     sender.send({"n": 42})
-    wait_until("the run of the DAG by hand", look, 120)
+    wait_until("the run of the DAG by hand", look)
     wait_until_idle(airflow, "by_hand")

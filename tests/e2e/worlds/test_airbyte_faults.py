@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from harness import wait_until
-from world import PATIENCE, World, scenario
+from harness import PATIENCE, wait_until
+from world import World, scenario
 
 IMAGES = ("airbyte", "own-airbyte")
 
@@ -81,7 +81,7 @@ def test_a_worker_killed_while_the_destination_writes(world: World):
     hold, waiting = (world.files / f"airbyte_killed_destination.db.{ending}" for ending in ("hold", "waiting"))
     hold.touch()
     run = world.flow("airbyte_killed_destination", TO_FILE.replace("$flow.db}", "$flow.db, hold_at: 90}")).start()
-    wait_until("the destination to be in the middle", lambda: waiting.exists() or None, PATIENCE)
+    wait_until("the destination to be in the middle", lambda: waiting.exists() or None)
     assert 0 < ids(world, "airbyte_killed_destination.db").total() < 150
     run.kill_worker("stored")
     hold.unlink()

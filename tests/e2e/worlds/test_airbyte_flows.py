@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from world import PATIENCE, World, scenario
+from harness import PATIENCE
+from world import World, scenario
 
 IMAGES = ("airbyte", "own-airbyte", "tap-rest", "target-postgres")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from harness import wait_until
-from world import PATIENCE, World, scenario
+from harness import PATIENCE, wait_until
+from world import World, scenario
 
 IMAGES = ("tap-rest", "target-postgres", "own")
 
@@ -88,7 +88,7 @@ def test_a_worker_killed_while_the_target_writes(world: World):
     account.add("items", range(11, 151), day=2)
     held = world.warehouse.hold_record("singer_killed_target.items", 100)
     run = flow.start()
-    wait_until("the target to be in the middle", held.waits, PATIENCE)
+    wait_until("the target to be in the middle", held.waits)
     assert 10 < world.warehouse.count("singer_killed_target.items")[0] < 150
     run.kill_worker("stored")
     held.release()
@@ -107,7 +107,7 @@ def test_a_target_that_dies_in_the_middle_is_tried_again(world: World):
     account.add("items", range(11, 151), day=2)
     held = world.warehouse.hold_record("singer_dies.items", 100)
     run = flow.start()
-    wait_until("the target to be in the middle", held.waits, PATIENCE)
+    wait_until("the target to be in the middle", held.waits)
     held.cut()  # the database ends the target's connection
     held.release()
     run.end()

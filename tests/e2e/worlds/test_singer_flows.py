@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 
-from harness import docker
-from world import PATIENCE, World, scenario
+from harness import PATIENCE, docker
+from world import World, scenario
 
 IMAGES = ("tap-rest", "target-postgres", "tap-spreadsheets", "target-csv", "target-jsonl", "target-duckdb", "own")
 

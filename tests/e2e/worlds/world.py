@@ -19,9 +19,6 @@ from airflow_rest import FINISHED
 from harness import Client, LocalAirflow
 from world_services import TOKEN, Account, Api, Warehouse
 
-PATIENCE = 400
-"""Seconds that a run may take: many others run beside it."""
-
 
 class Flow:
     """A flow in the dags folder."""
@@ -33,7 +30,7 @@ class Flow:
 
     def start(self, conf: Mapping[str, Any] | None = None) -> Run:
         """Start a run, once Airflow lists the flow."""
-        self.airflow.wait_for_dag(self.id, PATIENCE)
+        self.airflow.wait_for_dag(self.id)
         return Run(self.airflow, self.id, self.airflow.trigger(self.id, conf))
 
     def run(self, expected: str = "success", **conf: Any) -> Run:
@@ -54,7 +51,7 @@ class Run:
 
     def end(self, expected: str = "success") -> Run:
         """Wait for the end of the run, in the expected state."""
-        state = self.airflow.wait_for_run(self.flow, self.id, PATIENCE)
+        state = self.airflow.wait_for_run(self.flow, self.id)
         assert state == expected, self._story(state)
         return self
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from harness import LocalPostgres
+from harness import PATIENCE, LocalPostgres
 from sqlalchemy import create_engine, make_url, text
 
 TOKEN = "t0ken-of-the-api"
@@ -71,7 +71,7 @@ class Account:
         page = int(query.get("page") or 1)
         if page == self._held_page:
             self.waiting.set()
-            self._released.wait(120)
+            self._released.wait(PATIENCE)
         if table not in self.tables:
             return None
         self.asked.append((table, dict(query)))

@@ -24,7 +24,7 @@ def ask(url, key, data=None):
     body = None if data is None else json.dumps(data).encode()
     request = Request(url, body, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
     try:
-        with urlopen(request, timeout=90) as answer:
+        with urlopen(request, timeout=600) as answer:
             return json.load(answer)
     except HTTPError as error:
         raise ConfigError(f"the service says {error.code}") from None
