@@ -49,7 +49,7 @@ class TenantOptions(FlowModel):
     )
     on_link: Literal["run"] | None = Field(
         default=None,
-        description="`run`: a tenant who has just linked the last connector that the flow needs gets a first run.",
+        description="`run`: a tenant who links the last connector that the flow needs, or one again, gets a run.",
     )
 
 
