@@ -23,6 +23,7 @@ class Scene:
         self.tokens: Tokens = {("orders", ""): ("first", "second")}
         self.registered: Tokens = {}
         self.pool = ThreadPoolExecutor(1)
+        self.own_tasks: set[asyncio.Task[None]] = set()
         self.known = Known(
             self.directory, lambda: self.tokens, lambda: self.registered, self.pool, clock=lambda: self.now
         )
@@ -40,8 +41,13 @@ def play(act: Callable[[Scene], Awaitable[None]]) -> None:
     async def run() -> None:
         scene = Scene()
         await scene.known.first()
+
+        async def acting() -> None:
+            scene.own_tasks = asyncio.all_tasks()
+            await act(scene)
+
         try:
-            await asyncio.wait_for(act(scene), 30)
+            await asyncio.wait_for(acting(), 30)
         finally:
             scene.pool.shutdown()
 
@@ -49,10 +55,8 @@ def play(act: Callable[[Scene], Awaitable[None]]) -> None:
 
 
 async def background(scene: Scene) -> None:
-    """Wait until what was begun in the background is done: it uses the same one thread."""
-    await asyncio.get_running_loop().run_in_executor(scene.pool, lambda: None)
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    """Wait until what was begun in the background is done."""
+    await asyncio.gather(*asyncio.all_tasks() - scene.own_tasks)
 
 
 def test_secrets_of_a_busy_endpoint_are_read_again_beside_its_requests() -> None:
