@@ -34,7 +34,7 @@ def begin(method: OAuth1, values: Mapping[str, str], client: Client, callback_ur
     if str(told.get("oauth_callback_confirmed")).lower() != "true":
         raise LoginError("the provider does not confirm the address of the way back (RFC 5849, 2.1)")
     address = address_of(method, str(method.authorize_url), values)
-    params = {**filled_params(method.authorize_params, values), "oauth_token": token}
+    params = {**filled_params(method.authorize_params, values, method.optional), "oauth_token": token}
     return add_params_to_uri(address, list(params.items())), token, secret
 
 

@@ -56,7 +56,7 @@ def authorization_url(
     params = {"client_id": client.client_id}
     if method.scopes:
         params["scope"] = _scope(method)
-    params.update(filled_params(method.authorize_params, values))
+    params.update(filled_params(method.authorize_params, values, method.optional))
     # After the manifest's own, which cannot change them.
     params.update(response_type="code", redirect_uri=redirect_uri, state=state)
     verifier = None
@@ -125,7 +125,7 @@ def exchange(
     body = WebApplicationClient(client.client_id).prepare_request_body(
         code=code, redirect_uri=redirect_uri, code_verifier=verifier, include_client_id=False
     )
-    params = {**_params(body), **filled_params(method.token_params, values)}
+    params = {**_params(body), **filled_params(method.token_params, values, method.optional)}
     login = _brought(method, values, client, method.token_url, params)
     return Login(login.grant, {**told, **login.metadata})
 
@@ -151,7 +151,7 @@ def renew(method: OAuth2, values: Mapping[str, str], client: Client, grant: Gran
         raise LoginError("the provider gave no refresh token, so only a new login brings a token", "needs_reauth")
     scope = _scope(method) if method.scope_on_refresh else None
     body = WebApplicationClient(client.client_id).prepare_refresh_body(refresh_token=grant.refresh_token, scope=scope)
-    params = {**_params(body), **filled_params(method.refresh_params, values)}
+    params = {**_params(body), **filled_params(method.refresh_params, values, method.optional)}
     return _brought(method, values, client, method.refresh_url or method.token_url, params, grant, "needs_reauth")
 
 
@@ -204,7 +204,7 @@ def _without_person(method: OAuth2, values: Mapping[str, str], client: Client, l
         params = {"grant_type": ServiceApplicationClient.grant_type, "assertion": signed}
         if scope is not None and "scope" not in method.jwt.claims:
             params["scope"] = scope
-    params |= filled_params(method.token_params, values)
+    params |= filled_params(method.token_params, values, method.optional)
     return _brought(method, values, client, method.token_url, params, lost=lost)
 
 

@@ -49,17 +49,17 @@ def sent(
     body: bytes | str | None = None
     given = dict(headers or {})
     if form is not None:
-        body, given["Content-Type"] = urlencode(filled_params(form, values)), _FORM
+        body, given["Content-Type"] = urlencode(filled_params(form, values, method.optional)), _FORM
     elif request.json_ is not None:
         body, given["Content-Type"] = orjson.dumps(filled_json(request.json_, values)), _JSON
-    own = filled_params(request.headers, values)
+    own = filled_params(request.headers, values, method.optional)
     names = {name.lower() for name in own}
     return send(
         request.method,
         address_of(method, request.url, values),
         private=method.private,
         headers={**{name: value for name, value in given.items() if name.lower() not in names}, **own},
-        params={**(params or {}), **filled_params(request.params, values)},
+        params={**(params or {}), **filled_params(request.params, values, method.optional)},
         body=body,
         sign=sign,
     )

@@ -7,7 +7,7 @@ meant: where it stands in a host it is labels of a name and no more, and elsewhe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -28,12 +28,24 @@ def filled_text(template: str, values: Mapping[str, str]) -> str:
     return NAME.sub(lambda match: _value(match[1], values), template)
 
 
-def filled_params(templates: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+def filled_params(
+    templates: Mapping[str, str], values: Mapping[str, str], optional: Collection[str] = ()
+) -> dict[str, str]:
     """Return parameters with their values.
 
+    :param optional: a parameter that is one of these and no more is left out where it has no value
     :raises LoginError: one is missing
     """
-    return {name: filled_text(template, values) for name, template in templates.items()}
+    return {
+        name: filled_text(template, values)
+        for name, template in templates.items()
+        if not _may_go(template, values, optional)
+    }
+
+
+def _may_go(template: str, values: Mapping[str, str], optional: Collection[str]) -> bool:
+    whole = NAME.fullmatch(template)
+    return whole is not None and whole[1] in optional and not values.get(whole[1])
 
 
 def filled_json(template: Any, values: Mapping[str, str]) -> Any:

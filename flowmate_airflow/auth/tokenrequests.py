@@ -23,7 +23,7 @@ def ask(method: OAuth2, values: Mapping[str, str], client: Client, url: str, par
 
     :raises LoginError: there is none
     """
-    headers = filled_params(method.token_headers, values)
+    headers = filled_params(method.token_headers, values, method.optional)
     own, by_header = _identified(method, client)
     sent = {**own, **params}
     is_form = method.token_body == "form"  # noqa: S105

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from nasty import Nasty
 
-from flowmate_airflow.auth.credentials import Account
+from flowmate_airflow.auth.credentials import Account, credentials_for
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.grants import Grant
 from flowmate_airflow.auth.oauth2 import (
@@ -26,6 +26,8 @@ from flowmate_airflow.auth.oauth2 import (
     values_of,
 )
 from flowmate_airflow.catalog.auth import OAuth2
+from flowmate_airflow.catalog.catalog import Catalog
+from flowmate_airflow.catalog.manifest import Manifest
 
 BACK = "https://flowmate.example.com/back"
 STATIC = {"type": "oauth2", "authorize_url": "https://a.example.com/consent", "token_url": "https://a.example.com/t"}
@@ -196,6 +198,40 @@ def test_client_credentials_name_scopes_and_parameters(nasty: Nasty) -> None:
     assert (call.form["scope"], call.form["audience"]) == ("a b", "https://api")
     assert nasty.is_valid(login.grant.access_token)
     assert login.grant.refresh_token is None
+
+
+def test_a_parameter_that_is_an_optional_credential_is_left_out_where_that_is_not_set(nasty: Nasty) -> None:
+    known = {"scopes": "extra.scope", "audience": "extra.audience"}
+    params = {"scope": "{scopes}", "audience": "{audience}"}
+    method = method_of(nasty, scopes={}, optional=known, token_params=params)
+    log_in(nasty, method, {"audience": "https://api"})
+    (call,) = nasty.called("/token")
+    assert call.form["audience"] == "https://api"
+    assert "scope" not in call.form
+    needed = method_of(nasty, scopes={}, optional=known, token_params={"audience": "the {audience}"})
+    with pytest.raises(LoginError, match="`audience` is not set"):
+        log_in(nasty, needed)
+
+
+@pytest.mark.parametrize(("name", "by_basic"), [("client_credentials", True), ("client_credentials_in_body", False)])
+def test_the_shipped_http_connector_logs_in_with_client_credentials(nasty: Nasty, name: str, by_basic: bool) -> None:
+    manifest = Catalog().get("http")
+    assert isinstance(manifest, Manifest)
+    method = manifest.auth[name]
+    assert isinstance(method, OAuth2)
+    method = method.model_copy(update={"private": True})
+    extra = {"auth": name, "token_url": f"{nasty.url}/token", "scope": "orders.read orders.write"}
+    account = Account("c", nasty.client_id, nasty.client_secret, host="https://api.example.com", extra=extra)
+    client = client_of(method, account, None)
+    login = first_grant(method, values_of(method, account, client), client)
+    assert nasty.is_valid(login.grant.access_token)
+    (call,) = nasty.called("/token")
+    assert call.form["scope"] == "orders.read orders.write"
+    assert "audience" not in call.form
+    assert ("client_secret" not in call.form, call.basic is not None) == (by_basic, by_basic)
+    fresh = Account("c", None, login.grant.access_token, host="https://api.example.com", extra=extra)
+    given = credentials_for(manifest, fresh, "step")
+    assert (given["accessToken"], given["baseUrl"]) == (login.grant.access_token, "https://api.example.com")
 
 
 # --- what is read
