@@ -24,7 +24,7 @@ MAX_TEXT = 64 * 1024
 MAX_FIELDS = 100
 MAX_DEPTH = 50
 """Levels of lists and objects in one field."""
-_SECRET = re.compile(r"secret|token|passw|passphrase|private|credential|(^|_)key$", re.IGNORECASE)
+_SECRET = re.compile(r"secret|token(?!_?ur[il]$)|passw|passphrase|private|credential|(^|_)key$", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _ADDRESS = re.compile(r"(https?://)?(\[[0-9A-Fa-f:.]+\]|[^\s/@\\?#:]+)(:[0-9]{1,5})?([/?][^\s\\]*)?")
 _IN_COLUMN = ("host", "schema", "url")

@@ -174,6 +174,21 @@ def test_a_value_with_a_secret_within_is_one(value: dict[str, Any]) -> None:
     assert not {each.name: each for each in form_of(CUSTOM)}["options"].secret
 
 
+@pytest.mark.parametrize(
+    ("name", "part", "secret"),
+    [
+        ("token", "extra.token", True),
+        ("apiToken", "extra.api_token", True),
+        ("tokenUrl", "extra.token_url", False),
+        ("token_uri", "extra.uri", False),
+        ("urlToken", "extra.url_token", True),
+        ("token_url_secret", "extra.x", True),
+    ],
+)
+def test_the_address_of_tokens_is_no_secret(name: str, part: str, secret: bool) -> None:
+    assert form_of(method(required={name: part}))[0].secret is secret
+
+
 def test_a_value_that_is_nested_without_end_is_refused() -> None:
     deep = '{"a":' * 400 + "1" + "}" * 400
     assert "nested" in problems(CUSTOM, **GOOD, options=deep)["options"]
