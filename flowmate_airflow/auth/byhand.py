@@ -15,7 +15,7 @@ from flowmate_airflow.auth.linkkeeping import LinkError
 from flowmate_airflow.auth.links import client_for, logged_in, manifest_in, method_in
 from flowmate_airflow.auth.probing import Subject, probe
 from flowmate_airflow.auth.views import VIEW, problem_in
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.catalog import Catalog
 
 log = logging.getLogger(__name__)

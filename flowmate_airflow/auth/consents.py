@@ -16,7 +16,8 @@ from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import Denied, LoginError
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.values import client_of, values_of
-from flowmate_airflow.catalog.auth import AuthMethod, OAuth1, OAuth2
+from flowmate_airflow.catalog.authmethod import AuthMethod
+from flowmate_airflow.catalog.oauth import OAuth1, OAuth2
 from flowmate_airflow.store.values import digest
 
 STATE = "state"

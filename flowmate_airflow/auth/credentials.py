@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 from flowmate_airflow.auth.grants import MARK
-from flowmate_airflow.catalog.auth import RENEWED, AuthMethod
+from flowmate_airflow.catalog.auth import RENEWED
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.steps.errors import ConfigFailure
 

@@ -14,7 +14,8 @@ from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.grants import MARK, TOKEN
 from flowmate_airflow.auth.values import CLIENT_ID, CLIENT_SECRET
 from flowmate_airflow.batches.batch import depth_is_at_most
-from flowmate_airflow.catalog.auth import AuthMethod, OAuth2
+from flowmate_airflow.catalog.authmethod import AuthMethod
+from flowmate_airflow.catalog.oauth import OAuth2
 from flowmate_airflow.flows.errors import did_you_mean, shown
 from flowmate_airflow.flows.expressions import leaves
 from flowmate_airflow.flows.schemas import violations

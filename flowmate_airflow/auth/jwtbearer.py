@@ -10,7 +10,7 @@ from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.keys import private_key
 from flowmate_airflow.auth.templates import filled_json, filled_text
 from flowmate_airflow.auth.values import Client
-from flowmate_airflow.catalog.auth import JwtBearer
+from flowmate_airflow.catalog.oauth import JwtBearer
 
 BACKDATED = 30
 """Seconds by which our clock may be ahead of the provider's, before it takes the assertion for one of the future."""

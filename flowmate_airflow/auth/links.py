@@ -18,9 +18,11 @@ from flowmate_airflow.auth.names import DEFAULT_TENANT, check_tenant, link_conn_
 from flowmate_airflow.auth.probing import Subject, probe
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.values import CLIENT_ID, CLIENT_SECRET, Client, client_of, values_of
-from flowmate_airflow.catalog.auth import AuthMethod, OAuth1, OAuth2, SessionAuth
+from flowmate_airflow.catalog.auth import SessionAuth
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.catalog.oauth import OAuth1, OAuth2
 from flowmate_airflow.flows.errors import did_you_mean, shown
 from flowmate_airflow.flows.fieldmaps import check_field_map
 from flowmate_airflow.store import linked as links

@@ -8,7 +8,7 @@ import time
 
 from flowmate_airflow.auth.connections import Stored
 from flowmate_airflow.auth.errors import LoginError
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.catalog import configured_catalog
 from flowmate_airflow.catalog.manifest import Manifest
 

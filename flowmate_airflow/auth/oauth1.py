@@ -14,7 +14,7 @@ from flowmate_airflow.auth.reach import address_of
 from flowmate_airflow.auth.templates import filled_params
 from flowmate_airflow.auth.tokens import Login, token_text
 from flowmate_airflow.auth.values import Client
-from flowmate_airflow.catalog.auth import OAuth1
+from flowmate_airflow.catalog.oauth import OAuth1
 
 TOKEN_TYPE = "oauth1"  # noqa: S105
 _PLACES = {"header": "AUTH_HEADER", "query": "QUERY", "body": "BODY"}

@@ -19,7 +19,7 @@ from flowmate_airflow.auth.templates import filled_params
 from flowmate_airflow.auth.tokenrequests import ask
 from flowmate_airflow.auth.tokens import Login, login_of
 from flowmate_airflow.auth.values import Client, client_of, values_of
-from flowmate_airflow.catalog.auth import OAuth2
+from flowmate_airflow.catalog.oauth import OAuth2
 
 __all__ = [
     "Client",

@@ -15,15 +15,9 @@ from flowmate_airflow.auth.oauth1 import signature
 from flowmate_airflow.auth.reach import address_of
 from flowmate_airflow.auth.templates import filled_json, filled_params
 from flowmate_airflow.auth.values import Client
-from flowmate_airflow.catalog.auth import (
-    ApiKeyAuth,
-    AuthMethod,
-    BasicAuth,
-    BearerAuth,
-    OAuth1,
-    OAuth2,
-    Request,
-)
+from flowmate_airflow.catalog.auth import ApiKeyAuth, BasicAuth, BearerAuth
+from flowmate_airflow.catalog.authmethod import AuthMethod, Request
+from flowmate_airflow.catalog.oauth import OAuth1, OAuth2
 
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"

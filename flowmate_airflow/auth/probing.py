@@ -14,7 +14,7 @@ from flowmate_airflow.auth.masking import Masker
 from flowmate_airflow.auth.values import Client, values_of
 from flowmate_airflow.auth.verify import verify
 from flowmate_airflow.auth.views import VIEW, view_of
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.protocols.streams import Stream
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.templates import filled_address
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.placeholders import is_chosen_host, names_in_host
 from flowmate_airflow.runtimes.egress.rules import Host, host_and_port
 from flowmate_airflow.steps.egress import hosts_in

@@ -26,7 +26,8 @@ from flowmate_airflow.auth.refusals import is_refused
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.values import client_of, values_of
 from flowmate_airflow.auth.views import Kind, Problem
-from flowmate_airflow.catalog.auth import RENEWED, OAuth2, SessionAuth
+from flowmate_airflow.catalog.auth import RENEWED, SessionAuth
+from flowmate_airflow.catalog.oauth import OAuth2
 from flowmate_airflow.store import renewals
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.store import Store, open_store

@@ -15,7 +15,9 @@ from flowmate_airflow.auth.origins import Found, is_application
 from flowmate_airflow.auth.renewing import WAIT_SECONDS, fresh
 from flowmate_airflow.auth.values import Client, client_of
 from flowmate_airflow.auth.views import Problem, problem_view, view_of
-from flowmate_airflow.catalog.auth import RENEWED, AuthMethod, OAuth1
+from flowmate_airflow.catalog.auth import RENEWED
+from flowmate_airflow.catalog.authmethod import AuthMethod
+from flowmate_airflow.catalog.oauth import OAuth1
 
 log = logging.getLogger(__name__)
 

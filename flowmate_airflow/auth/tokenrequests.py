@@ -12,7 +12,7 @@ from flowmate_airflow.auth.http import Answer, send
 from flowmate_airflow.auth.keys import certificate, private_key
 from flowmate_airflow.auth.templates import filled_params
 from flowmate_airflow.auth.values import Client
-from flowmate_airflow.catalog.auth import OAuth2
+from flowmate_airflow.catalog.oauth import OAuth2
 
 _FORM = "application/x-www-form-urlencoded"
 _JSON = "application/json"

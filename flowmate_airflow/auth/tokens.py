@@ -14,7 +14,7 @@ from flowmate_airflow.auth.answers import at, metadata
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.grants import Grant
 from flowmate_airflow.auth.http import Answer
-from flowmate_airflow.catalog.auth import OAuth2
+from flowmate_airflow.catalog.oauth import OAuth2
 
 MAX_TOKEN = 256 * 1024
 """Characters of a token; some, which hold what they allow, have a hundred thousand."""

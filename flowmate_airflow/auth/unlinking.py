@@ -12,8 +12,9 @@ from flowmate_airflow.auth.linkkeeping import REMOVED, LinkError, tell
 from flowmate_airflow.auth.links import client_for, manifest_in, method_in
 from flowmate_airflow.auth.names import DEFAULT_TENANT, link_conn_id
 from flowmate_airflow.auth.values import values_of
-from flowmate_airflow.catalog.auth import OAuth2, SessionAuth
+from flowmate_airflow.catalog.auth import SessionAuth
 from flowmate_airflow.catalog.catalog import Catalog
+from flowmate_airflow.catalog.oauth import OAuth2
 from flowmate_airflow.store import endpoints, renewals
 from flowmate_airflow.store import linked as links
 from flowmate_airflow.store.linked import Linked, SymlinkError

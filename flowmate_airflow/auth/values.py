@@ -8,7 +8,8 @@ from typing import Any
 
 from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
-from flowmate_airflow.catalog.auth import AuthMethod, OAuth1, OAuth2
+from flowmate_airflow.catalog.authmethod import AuthMethod
+from flowmate_airflow.catalog.oauth import OAuth1, OAuth2
 from flowmate_airflow.catalog.placeholders import is_chosen_host, names_in_host
 
 CLIENT_ID = "client_id"

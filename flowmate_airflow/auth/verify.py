@@ -9,7 +9,7 @@ from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.http import Answer
 from flowmate_airflow.auth.placing import sent_with_credential
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 
 
 def verify(method: AuthMethod, account: Account, values: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,9 @@ from flowmate_airflow.auth.connections import Stored
 from flowmate_airflow.auth.grants import MARK, PROBLEM, TOKEN, Grant
 from flowmate_airflow.auth.leaving import LEAVING
 from flowmate_airflow.auth.values import CLIENT_ID, CLIENT_SECRET, Client
-from flowmate_airflow.catalog.auth import AuthMethod, OAuth1, OAuth2, SessionAuth
+from flowmate_airflow.catalog.auth import SessionAuth
+from flowmate_airflow.catalog.authmethod import AuthMethod
+from flowmate_airflow.catalog.oauth import OAuth1, OAuth2
 
 VIEW = "view"
 """The key beside `connector` that says that it is a view."""

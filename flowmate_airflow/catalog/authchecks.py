@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flowmate_airflow.catalog.auth import ApiKeyAuth, AuthMethod, OAuth1, OAuth2, Request, SessionAuth
+from flowmate_airflow.catalog.auth import ApiKeyAuth, SessionAuth
+from flowmate_airflow.catalog.authmethod import AuthMethod, Request
+from flowmate_airflow.catalog.oauth import OAuth1, OAuth2
 from flowmate_airflow.catalog.placeholders import NAME, names_in_host, texts_in
 from flowmate_airflow.flows.errors import did_you_mean, shown
 

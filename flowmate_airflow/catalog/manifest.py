@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from flowmate_airflow.catalog.auth import AnyMethod, JsonSchema
+from flowmate_airflow.catalog.auth import AnyMethod
+from flowmate_airflow.catalog.authmethod import JsonSchema
 from flowmate_airflow.catalog.model import Model
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]

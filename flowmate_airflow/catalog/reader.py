@@ -8,9 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from flowmate_airflow.catalog.auth import METHODS, AuthMethod, JwtBearer, Request, Verification
+from flowmate_airflow.catalog.auth import METHODS
 from flowmate_airflow.catalog.authchecks import flaws
+from flowmate_airflow.catalog.authmethod import AuthMethod, Request, Verification
 from flowmate_airflow.catalog.manifest import Function, Manifest, PythonProcess, ResourceLimits
+from flowmate_airflow.catalog.oauth import JwtBearer
 from flowmate_airflow.flows.errors import FlowFileError, Problem
 from flowmate_airflow.flows.positions import SourceMap
 from flowmate_airflow.flows.schemas import schema_problem

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.manifest import Function, Manifest
 from flowmate_airflow.cli.common import catalog_of, print_json

@@ -15,7 +15,7 @@ from flowmate_airflow.auth.connections import Stored, read
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.forms import FormField, form_of, shown_before
 from flowmate_airflow.auth.linkchecks import after_link
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.cli.asking import plain

@@ -21,7 +21,7 @@ from flowmate_airflow.auth.connections import ANY, Stored, read, write
 from flowmate_airflow.auth.grants import MARK, TOKEN, Grant
 from flowmate_airflow.auth.refusals import looking_name, split_name
 from flowmate_airflow.auth.renewing import Renewer
-from flowmate_airflow.catalog.auth import OAuth2
+from flowmate_airflow.catalog.oauth import OAuth2
 from flowmate_airflow.store.store import Store, close_stores, open_store
 
 ROOT = Path(__file__).resolve().parents[2]

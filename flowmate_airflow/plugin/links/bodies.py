@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flowmate_airflow.auth.consents import needs_consent
 from flowmate_airflow.auth.forms import FormField, form_of
 from flowmate_airflow.batches.batch import depth_is_at_most
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.plugin.links.pages import Card, Status, method_title, scopes_of
 from flowmate_airflow.store.linked import Linked
 

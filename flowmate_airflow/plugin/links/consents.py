@@ -18,7 +18,7 @@ from fastapi.responses import Response
 from flowmate_airflow.auth import consents, links, origins
 from flowmate_airflow.auth.consents import context_of
 from flowmate_airflow.auth.tokens import Login
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.plugin.links.browsers import is_public, root, set_cookie
 from flowmate_airflow.plugin.links.errors import PageError

@@ -17,7 +17,7 @@ from flowmate_airflow.auth.forms import FormError, form_of, shown_before
 from flowmate_airflow.auth.linkchecks import after_link
 from flowmate_airflow.auth.returns import ReturnError, checked_return, with_outcome
 from flowmate_airflow.auth.unlinking import unlink
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.manifest import Manifest
 from flowmate_airflow.plugin.links.browsers import check_form
 from flowmate_airflow.plugin.links.consents import begin_consent, redirect_uri_for

@@ -14,9 +14,10 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from flowmate_airflow.auth.forms import FormField
-from flowmate_airflow.catalog.auth import AuthMethod, OAuth1, OAuth2
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.catalog import Catalog, configured_catalog
 from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.catalog.oauth import OAuth1, OAuth2
 from flowmate_airflow.plugin.links.browsers import TOKEN_FIELD, form_token, root
 from flowmate_airflow.plugin.links.errors import PageError
 from flowmate_airflow.plugin.links.people import Person

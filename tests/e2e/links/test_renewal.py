@@ -40,7 +40,7 @@ from sqlalchemy import Engine, create_engine, text
 from flowmate_airflow.auth import renewal
 from flowmate_airflow.auth.oauth2 import authorization_url, exchange
 from flowmate_airflow.auth.values import Client as OAuthClient
-from flowmate_airflow.catalog.auth import OAuth2
+from flowmate_airflow.catalog.oauth import OAuth2
 from flowmate_airflow.store.linked import Linked, save
 from flowmate_airflow.store.store import Store, open_store
 

@@ -17,7 +17,8 @@ from flowmate_airflow.auth.grants import MARK, TOKEN, Grant
 from flowmate_airflow.auth.refusals import looking_name
 from flowmate_airflow.auth.renewal import Fresh
 from flowmate_airflow.auth.views import Problem, problem_in, view_of
-from flowmate_airflow.catalog.auth import METHODS, AuthMethod
+from flowmate_airflow.catalog.auth import METHODS
+from flowmate_airflow.catalog.authmethod import AuthMethod
 
 BRINGING = {
     **{"client_id": "secret", "client_secret": "secret", "private_key": "secret", "certificate": "secret"},

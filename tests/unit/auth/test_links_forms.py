@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 
 from flowmate_airflow.auth.connections import Stored
 from flowmate_airflow.auth.forms import FormError, checked, filled, form_of, shown_before
-from flowmate_airflow.catalog.auth import AnyMethod, AuthMethod
+from flowmate_airflow.catalog.auth import AnyMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 
 ADAPTER: TypeAdapter[AuthMethod] = TypeAdapter(AnyMethod)
 

@@ -9,7 +9,7 @@ import pytest
 from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.values import client_of
-from flowmate_airflow.catalog.auth import OAuth2
+from flowmate_airflow.catalog.oauth import OAuth2
 
 SHARED = Account("flowmate.shop", login="our-client", password="our-secret")
 

@@ -28,7 +28,7 @@ from flowmate_airflow.auth.oauth2 import (
     renew,
     revoke,
 )
-from flowmate_airflow.catalog.auth import OAuth2
+from flowmate_airflow.catalog.oauth import OAuth2
 
 BACK = "https://flowmate.example.com/back"
 REFRESH = "the-refresh-token/+of ada"

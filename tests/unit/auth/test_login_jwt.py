@@ -28,7 +28,7 @@ from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.jwtbearer import assertion
 from flowmate_airflow.auth.oauth2 import Client, client_of, first_grant, renew, values_of
-from flowmate_airflow.catalog.auth import JwtBearer, OAuth2
+from flowmate_airflow.catalog.oauth import JwtBearer, OAuth2
 
 RSA = rsa.generate_private_key(65537, 2048)
 EC = ec.generate_private_key(ec.SECP256R1())

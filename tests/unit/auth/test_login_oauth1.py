@@ -16,7 +16,7 @@ from flowmate_airflow.auth.oauth1 import begin, finish
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.values import Client, values_of
 from flowmate_airflow.auth.verify import verify
-from flowmate_airflow.catalog.auth import OAuth1
+from flowmate_airflow.catalog.oauth import OAuth1
 
 BACK = "https://flowmate.example.com/back?x=1"
 

@@ -25,9 +25,9 @@ from flowmate_airflow.auth.oauth2 import (
     revoke,
     values_of,
 )
-from flowmate_airflow.catalog.auth import OAuth2
 from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.manifest import Manifest
+from flowmate_airflow.catalog.oauth import OAuth2
 
 BACK = "https://flowmate.example.com/back"
 STATIC = {"type": "oauth2", "authorize_url": "https://a.example.com/consent", "token_url": "https://a.example.com/t"}

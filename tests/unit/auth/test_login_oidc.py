@@ -22,7 +22,7 @@ from flowmate_airflow.auth.oauth2 import (
     values_of,
 )
 from flowmate_airflow.auth.verify import verify
-from flowmate_airflow.catalog.auth import OAuth2
+from flowmate_airflow.catalog.oauth import OAuth2
 
 BACK = "https://flowmate.example.com/flowmate/links/callback/records/0123456789abcdef"
 NOBODY = Account("flowmate.records.acme")

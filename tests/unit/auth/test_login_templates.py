@@ -7,7 +7,7 @@ import pytest
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.reach import address_of
 from flowmate_airflow.auth.templates import filled_address, filled_json, filled_params
-from flowmate_airflow.catalog.auth import AuthMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.placeholders import names_in, names_in_host
 
 

@@ -13,7 +13,8 @@ from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.values import values_of
 from flowmate_airflow.auth.verify import verify
-from flowmate_airflow.catalog.auth import AnyMethod, AuthMethod
+from flowmate_airflow.catalog.auth import AnyMethod
+from flowmate_airflow.catalog.authmethod import AuthMethod
 
 ADA = ("ada", "the-password-of-ada")
 KEY = "the-api-key-of-ada"
