@@ -11,8 +11,8 @@ from typing import Any
 
 from flowmate_airflow.auth.credentials import Account, credentials_for, expires_at, secrets_of, texts_in
 from flowmate_airflow.auth.masking import Masker
-from flowmate_airflow.batches.batch import BatchError, BatchValue, BatchWriter, decoded, depth_is_at_most, read_lines
-from flowmate_airflow.batches.message import Message, stream_in_line
+from flowmate_airflow.batches.batch import BatchValue, BatchWriter, depth_is_at_most
+from flowmate_airflow.batches.message import Message
 from flowmate_airflow.protocols.base import Conversation, Item
 from flowmate_airflow.protocols.events import ProtocolError, RequestError
 from flowmate_airflow.protocols.streams import SelectedStream, Stream
@@ -36,6 +36,7 @@ from flowmate_airflow.steps.renewing import Pace
 from flowmate_airflow.steps.runtimes import RuntimeName
 from flowmate_airflow.steps.sinks import BatchSink, Sink
 from flowmate_airflow.steps.steplog import MAX_ID, Log, clean
+from flowmate_airflow.steps.tries import Tries
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.links import LinkScope
 
@@ -112,22 +113,19 @@ class Session:
         :raises ConfigFailure: the step failed and would fail again
         :raises TransientFailure: the step failed; a retry may heal it
         """
-        done, partial = self._tried(source)
-        for line in read_lines(partial) if partial is not None else ():
-            _write_again(writer, line)
-        if done:
-            self._log(logging.INFO, f"{len(done):,} messages were done by an earlier try and are not sent again")
-        items = self.items(_without(_items(source), _once(source, done)))
+        tries = Tries(self._memory, self._log)
+        items = self.items(tries.resume(source, writer))
         run = self.prepare(BatchSink(writer), self._incoming(source))
         try:
             run.run(self._place.runtime, items, number_from=writer.count)
             self.finish(run.outcome, source)
         except BaseException:
-            self._keep_tried(run.outcome, source, writer)
+            self.keep_ids()
+            tries.keep(run.outcome, source, writer)
             raise
         take_counts(writer, run.outcome)
         value = writer.finish()
-        self._forget_tried()
+        tries.forget()
         run.tell()
         return value
 
@@ -317,37 +315,6 @@ class Session:
                 for changed in conversation.changed_credentials(files):
                     self._keep_credentials(changed)
 
-    def _tried(self, source: Input) -> tuple[set[str], BatchValue | None]:
-        """Return what earlier tries have done of this very input: a step before may have been run again since."""
-        if source.fingerprint is None:
-            return set(), None
-        try:
-            done, partial = self._memory.tried(source.fingerprint)
-            for _ in read_lines(partial) if partial is not None else ():
-                pass  # only to see that it is all there, before any of it is written again
-        except (StoreError, BatchError) as error:
-            self._log(logging.WARNING, f"all messages are sent, also those that an earlier try may have done: {error}")
-            return set(), None
-        return done, partial
-
-    def _forget_tried(self) -> None:
-        try:
-            self._memory.forget_tried()
-        except StoreError as error:
-            self._log(logging.WARNING, f"what earlier tries have done is not forgotten: {error}")
-
-    def _keep_tried(self, outcome: Outcome, source: Input, writer: BatchWriter) -> None:
-        self.keep_ids()
-        if not outcome.done.count or source.fingerprint is None:
-            return
-        try:
-            value = writer.finish()
-            done = (each for each in outcome.done if each not in outcome.undone)
-            self._memory.keep_tried(source.fingerprint, done, value)
-            writer.keep()
-        except (StoreError, OSError) as error:
-            self._log(logging.WARNING, f"the next try sends all messages again: {error}")
-
     def _remembered(self, do: Any) -> Any:
         try:
             return do()
@@ -361,32 +328,3 @@ def take_counts(writer: BatchWriter, outcome: Outcome) -> None:
     progress = outcome.progress
     writer.errors += progress.errors
     writer.received, writer.received_counts = progress.messages_in, progress.streams_in
-
-
-def _write_again(writer: BatchWriter, line: bytes) -> None:
-    writer.write(decoded(line), line)
-    name = stream_in_line(line)
-    if name is not None:
-        writer.count_stream(name)
-
-
-def _items(source: Input) -> Iterator[Item]:
-    yield from source.streams
-    yield from source.read()
-
-
-def _once(source: Input, done: set[str]) -> set[str]:
-    """Return those ids that only one message of the input has: of several nobody knows which was done."""
-    seen: set[str] = set()
-    twice: set[str] = set()
-    for line in source.read() if done else ():
-        own = decoded(line)["id"]
-        if own in done:
-            (twice if own in seen else seen).add(own)
-    return seen - twice
-
-
-def _without(items: Iterable[Item], done: set[str]) -> Iterable[Item]:
-    if not done:
-        return items
-    return (item for item in items if not isinstance(item, bytes) or decoded(item)["id"] not in done)
