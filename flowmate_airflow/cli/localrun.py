@@ -27,10 +27,10 @@ from flowmate_airflow.flows.webhookmodels import WEBHOOK
 from flowmate_airflow.protocols.streams import Load
 from flowmate_airflow.settings import SettingError, int_setting
 from flowmate_airflow.steps.calls import StepCall, StepRun
-from flowmate_airflow.steps.connector import Listener
 from flowmate_airflow.steps.errors import ConfigFailure, StepError
 from flowmate_airflow.steps.inputs import NOTHING, Input, input_of
 from flowmate_airflow.steps.links import TenantFacts
+from flowmate_airflow.steps.listener import Listener
 from flowmate_airflow.steps.mapping import map_lines
 from flowmate_airflow.steps.memory import NoMemory
 from flowmate_airflow.steps.reading import Reading

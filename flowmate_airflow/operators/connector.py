@@ -32,11 +32,12 @@ from flowmate_airflow.operators.tenancy import job_of, template_names
 from flowmate_airflow.protocols.streams import Load, SyncMode
 from flowmate_airflow.runtimes.base import Running, Runtime
 from flowmate_airflow.steps.calls import StepCall, StepRun, Window, function_name
-from flowmate_airflow.steps.connector import Listener, OnError
+from flowmate_airflow.steps.connector import OnError
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
 from flowmate_airflow.steps.inputs import NOTHING, Input, input_of
 from flowmate_airflow.steps.jobbody import JobBody
 from flowmate_airflow.steps.links import Link, link_of
+from flowmate_airflow.steps.listener import Listener
 from flowmate_airflow.steps.memory import Memory, StoreMemory
 from flowmate_airflow.steps.reading import Reading
 from flowmate_airflow.steps.runtimes import RuntimeName, process_runtime, runtime_name

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from flowmate_airflow.batches.batch import BatchError, StorageFailure
-from flowmate_airflow.batches.message import Message, canonical, stream_in_line
+from flowmate_airflow.batches.message import canonical, stream_in_line
 from flowmate_airflow.protocols.base import Conversation, Item, Request
 from flowmate_airflow.protocols.events import (
     CredentialsEvent,
@@ -35,20 +35,19 @@ from flowmate_airflow.runtimes.lines import show_size
 from flowmate_airflow.steps.bounds import MAX_KEPT_ID, Bounds
 from flowmate_airflow.steps.errors import ConfigFailure, StepError, TransientFailure
 from flowmate_airflow.steps.filelines import lines_of
+from flowmate_airflow.steps.held import Held
+from flowmate_airflow.steps.listener import Listener
 from flowmate_airflow.steps.outcome import Failure, Outcome
 from flowmate_airflow.steps.projection import Projection
 from flowmate_airflow.steps.sinks import Sink
-from flowmate_airflow.steps.steplog import MAX_ID, Log, Mask, Progress, StepLog, clean, clean_failure
+from flowmate_airflow.steps.steplog import MAX_ID, Log, StepLog, clean, clean_failure
 
-OnProgress: TypeAlias = Callable[[Progress], None]
 OnError: TypeAlias = Literal["fail", "skip", "dead_letter"]
 
 TICK = 64
 """After so many messages the clock is looked at, whether it is time to tell the counts."""
 MAX_UNDONE = 10_000
 """Ids of messages that failed, kept to be sure that they are sent again."""
-HELD_BYTES = 8 * 1024 * 1024
-"""Output held back until its input message is known to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +69,6 @@ class Call:
     projection: Projection | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who is told what, while a component runs.
-
-    :param start: the running component, so that a kill from outside can stop it
-    :param progress: the counts, now and then; None: they go to the log
-    :param credentials: what the component changed in its configuration, at once
-    :param result: a message's id and the id that the other system gave for it
-    :param reply: what the component answers to the caller of the flow's webhook; returns whether one waits for it
-    :param renew: asked for new credentials; gets whether the component's were refused
-    :param mask: hides secrets in what the component says
-    :param is_over: asked of a component that failed, whether its access token was over by then
-    """
-
-    start: Callable[[Running], None] = lambda running: None
-    progress: OnProgress | None = None
-    credentials: Callable[[Mapping[str, Any]], None] = lambda changed: None
-    result: Callable[[str, str], None] = lambda message_id, remote_id: None
-    reply: Callable[[Mapping[str, Any]], bool] = lambda reply: False
-    renew: Callable[[bool], Mapping[str, Any]] = lambda rejected: {}
-    mask: Mask = lambda text: text
-    is_over: Callable[[], bool] = lambda: False
-
-
 class ConnectorRun:
     """One run of one component. :attr:`outcome` is right also after a failure."""
 
@@ -109,8 +84,7 @@ class ConnectorRun:
         self._job = job
         self._stop = threading.Event()
         self._failed: ErrorEvent | None = None
-        self._held: list[tuple[Message, bytes | None, str | None]] = []
-        self._held_bytes = 0
+        self._held = Held(sink)
         self._holds = True
         self._line_bytes = 0
         self._file_bytes = 0
@@ -215,7 +189,7 @@ class ConnectorRun:
             for event in self._conversation.end(code, running.read_back() if self._job.read_back else {}):
                 self._handle(event)
             if self._failed is None and code == 0:
-                self._flush()
+                self._held.flush()
         except (ProtocolError, BatchError, RecursionError) as error:
             if self._failed is None and code == 0:  # else this is what came of it
                 raise self._failure("config", self._said(str(error))) from None
@@ -257,7 +231,7 @@ class ConnectorRun:
             handler(event)
 
     def _take_result(self, event: ResultEvent) -> None:
-        self._flush()
+        self._held.flush()
         done = self.outcome.done
         # No more can be done than were fed: the list of what is done goes to the store.
         if len(event.message_id) <= MAX_KEPT_ID and done.count < self._log.progress.messages_in:
@@ -270,7 +244,7 @@ class ConnectorRun:
         self._sink.declare(event.stream)
 
     def _take_state(self, event: StateEvent) -> None:
-        self._flush()
+        self._held.flush()
         self.outcome.state, self.outcome.has_state = event.state, True
         self._sink.state(event)
 
@@ -307,7 +281,9 @@ class ConnectorRun:
                 self._bounds.new_stream(stream, len(progress.streams_out))
         message, line = canonical(message, line, call.id_prefix, number)
         if self._holds and progress.messages_in:
-            self._hold(message, line, stream)
+            if not self._held.add(message, line, stream, self._line_bytes):
+                self._held.flush()
+                self._holds = self.outcome.done.count > 0  # else it reports nothing
         else:
             self._sink.write(message, line, stream)
         if not number % TICK:
@@ -336,20 +312,6 @@ class ConnectorRun:
                 "limit; let it read less at a time"
             )
 
-    def _hold(self, message: Message, line: bytes | None, stream: str | None) -> None:
-        """Keep output back until its input is done: what a failed message left is made again by the retry."""
-        self._held.append((message, line, stream))
-        self._held_bytes += self._line_bytes
-        if self._held_bytes > HELD_BYTES:
-            self._flush()
-            self._holds = self.outcome.done.count > 0  # else it reports nothing
-
-    def _flush(self) -> None:
-        for message, line, stream in self._held:
-            self._sink.write(message, line, stream)
-        self._held.clear()
-        self._held_bytes = 0
-
     def _take_error(self, event: ErrorEvent) -> None:
         if event.message_id is None:
             self._failed = self._failed or event
@@ -357,7 +319,7 @@ class ConnectorRun:
         self._log.message_error(event)
         self._note_undone(event.message_id)
         if self._call.on_error != "fail":
-            self._flush()
+            self._held.flush()
             self._keep(Failure(event.text, event.failure_type, event.message_id))
             return
         self._held.clear()

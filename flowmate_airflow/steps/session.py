@@ -21,7 +21,7 @@ from flowmate_airflow.steps.asking import discover
 from flowmate_airflow.steps.bounds import MAX_CHANGED, MAX_CHANGES, MAX_KEPT_DEPTH, may_change
 from flowmate_airflow.steps.calls import StepCall, function_name
 from flowmate_airflow.steps.catalogs import catalog_digest
-from flowmate_airflow.steps.connector import ConnectorRun, Listener
+from flowmate_airflow.steps.connector import ConnectorRun
 from flowmate_airflow.steps.conversations import conversation_for, has_streams, is_source
 from flowmate_airflow.steps.errors import ConfigFailure, TransientFailure
 from flowmate_airflow.steps.idlinks import IdLinks
@@ -29,6 +29,7 @@ from flowmate_airflow.steps.incoming import incoming_streams
 from flowmate_airflow.steps.inputs import Input
 from flowmate_airflow.steps.jobs import job_for
 from flowmate_airflow.steps.letters import letters_of
+from flowmate_airflow.steps.listener import Listener
 from flowmate_airflow.steps.memory import Memory
 from flowmate_airflow.steps.outcome import Failure, Outcome
 from flowmate_airflow.steps.reading import Catalog, Reading
