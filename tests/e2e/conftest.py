@@ -24,7 +24,7 @@ from harness import (
     wants_postgres,
 )
 
-from flowmate_airflow.runtimes.docker import LEFTOVER_LABEL
+from flowmate_airflow.runtimes.hardening import LEFTOVER_LABEL
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

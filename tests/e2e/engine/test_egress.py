@@ -22,9 +22,10 @@ import pytest
 from harness import BASE_IMAGE, PATIENCE, build_image, wait_until
 
 from flowmate_airflow.runtimes.base import Job, Limits, RuntimeFailure
-from flowmate_airflow.runtimes.docker import DockerRuntime, labels_digest
+from flowmate_airflow.runtimes.docker import DockerRuntime
 from flowmate_airflow.runtimes.egress.helper import LABEL
 from flowmate_airflow.runtimes.egress.rules import Egress, hosts_of
+from flowmate_airflow.runtimes.hardening import labels_digest
 from flowmate_airflow.runtimes.options import ContainerOptions
 
 LOG = logging.getLogger("test.egress")

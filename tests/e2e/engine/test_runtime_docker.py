@@ -22,7 +22,8 @@ import pytest
 from docker.tls import TLSConfig
 
 from flowmate_airflow.runtimes.base import MIB, Job, Limits, OutputLimitExceeded, Running, RuntimeFailure
-from flowmate_airflow.runtimes.docker import LEFTOVER_LABEL, DockerRuntime
+from flowmate_airflow.runtimes.docker import DockerRuntime
+from flowmate_airflow.runtimes.hardening import LEFTOVER_LABEL
 from flowmate_airflow.runtimes.options import ContainerOptions
 
 IMAGE = os.environ.get("FLOWMATE_BASE_IMAGE", "flowmate-test/base:latest")

@@ -12,7 +12,7 @@ from world import World
 from world_images import build_images
 from world_services import Api, Warehouse
 
-from flowmate_airflow.runtimes.docker import LEFTOVER_LABEL
+from flowmate_airflow.runtimes.hardening import LEFTOVER_LABEL
 
 AT_ONCE = 8
 """Tests that run at the same time: more than the tasks that do, since most of a test is waiting."""

@@ -24,7 +24,7 @@ from flowmate_airflow.operators.connector import REFUSED, ConnectorOperator
 from flowmate_airflow.operators.map import MapOperator
 from flowmate_airflow.operators.runtime import container_runtime
 from flowmate_airflow.runtimes.base import Job, Running, Runtime, Stream
-from flowmate_airflow.runtimes.docker import container_arguments, labels_digest
+from flowmate_airflow.runtimes.hardening import container_arguments, labels_digest
 
 MANIFEST = Manifest.model_validate(
     {

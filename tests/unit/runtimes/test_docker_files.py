@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from flowmate_airflow.runtimes.base import Job, RuntimeFailure
-from flowmate_airflow.runtimes.docker import _Container
+from flowmate_airflow.runtimes.container import Container
 from flowmate_airflow.steps.filelines import lines_of
 
 
@@ -30,7 +30,7 @@ def test_a_connection_that_breaks_while_a_file_is_read_is_worth_another_try() ->
 
     client: Any = SimpleNamespace(base_url="http+docker://x", get_archive=lambda container, path: (chunks(), {}))
     connection: Any = SimpleNamespace(send=None, close_stdin=None, abort=None)
-    container = _Container(client, "c", connection, Job("acme:1", ()), (), logging.getLogger("test"))
+    container = Container(client, "c", connection, Job("acme:1", ()), (), logging.getLogger("test"))
     with container.open_file("/tmp/a") as raw, pytest.raises(RuntimeFailure) as failure:
         list(lines_of(raw, gzipped=False, limit=100, name="/tmp/a", spend=lambda size: None))
     assert failure.value.retry
