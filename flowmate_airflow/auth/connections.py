@@ -141,25 +141,25 @@ def change(conn_id: str, edit: Callable[[Stored], Stored | None]) -> Stored | No
     raise _busy(conn_id)
 
 
-def remove(conn_id: str, *, unless: Callable[[], bool] | None = None) -> bool:
-    """Remove a Connection and return whether it was done.
+def remove(conn_id: str, *, unless: Callable[[], bool] = lambda: False) -> bool:
+    """Remove a Connection and return whether there is none now.
 
-    :param unless: is asked, perhaps more than once, and says that it shall stay; what is written after that stays, too
+    :param unless: is asked, perhaps more than once, and says that it shall stay; when it says so only once the
+        Connection is gone, that is put back
     :raises StoreError: the database cannot be written
     """
     table = _table()
     for _ in range(MAX_TRIES):
-        same = [table.c.conn_id == conn_id]
-        if unless is not None:
-            with _session() as session:
-                row = _row(session, conn_id)
-            if row is None or unless():
-                return False
-            same = _same(table, row)
         with _session() as session:
-            done: Any = session.execute(table.delete().where(*same))
-        if done.rowcount or unless is None:
-            return bool(done.rowcount)
+            row = _row(session, conn_id)
+        if unless():
+            return False
+        if row is None:
+            return True
+        with _session() as session:
+            done: Any = session.execute(table.delete().where(*_same(table, row)))
+        if done.rowcount and unless():  # whoever wrote it has said so after we had asked, and seen it there
+            _insert_row({name: value for name, value in row.items() if name != "id"})
     raise _busy(conn_id)
 
 
@@ -254,14 +254,18 @@ def _columns(stored: Stored) -> dict[str, Any]:
 def _insert(stored: Stored) -> bool:
     """Insert a row; False when there is one meanwhile."""
     from airflow.models.connection import sanitize_conn_id
-    from sqlalchemy.exc import IntegrityError
 
     if sanitize_conn_id(stored.conn_id) != stored.conn_id:
         raise StoreError(f"{stored.conn_id[:300]!r} cannot be a Connection's id in Airflow")
-    values = _columns(stored)
+    return _insert_row({"conn_id": stored.conn_id, **_columns(stored)})
+
+
+def _insert_row(values: Mapping[str, Any]) -> bool:
+    from sqlalchemy.exc import IntegrityError
+
     with _session() as session:
         try:
-            session.execute(_table().insert().values(conn_id=stored.conn_id, **values))
+            session.execute(_table().insert().values(**values))
             session.flush()
         except IntegrityError:
             session.rollback()

@@ -14,6 +14,7 @@ from typing import Any
 from flowmate_airflow.auth import connections
 from flowmate_airflow.auth.connections import ANY, Stored
 from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.auth.names import link_conn_id
 from flowmate_airflow.auth.probing import Probe, Subject
 from flowmate_airflow.outgoing.announce import announce
 from flowmate_airflow.store import linked as links
@@ -56,7 +57,7 @@ def _agreed(store: Store, stored: Stored, row: Linked) -> Linked:
         present = connections.read(row.conn_id)
         if current is None:
             if present == stored:
-                connections.remove(row.conn_id)
+                let_go(store, row.tenant, row.connector)
             raise LinkError(f"{row} was removed by somebody else at the same moment; link it again", "transient")
         if current.symlink is not None:
             return current  # it uses another one's credentials now
@@ -67,6 +68,24 @@ def _agreed(store: Store, stored: Stored, row: Linked) -> Linked:
         else:
             links.set_method(store, row.tenant, row.connector, str(present.mark.get("method")))
     raise StoreError(f"{row} is being changed all the time; try again", transient=True)
+
+
+def let_go(store: Store, tenant: str, connector: str) -> bool:
+    """Remove the Connection of a link that is over, or uses another one's, and return whether it is gone: whoever has
+    linked again meanwhile keeps theirs.
+
+    :raises StoreError: Airflow's database or the store cannot be used
+    """
+    conn_id = link_conn_id(connector, tenant)
+
+    def is_linked() -> bool:
+        row = links.find(store, tenant, connector)
+        return row is not None and row.conn_id == conn_id
+
+    is_gone = connections.remove(conn_id, unless=is_linked)
+    if is_gone:
+        renewals.forget(store, conn_id)
+    return is_gone
 
 
 def noted(store: Store, row: Linked, subject: Subject, found: Probe) -> Linked | None:

@@ -13,7 +13,7 @@ from flowmate_airflow.auth.credentials import METHOD_KEY
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.forms import checked, filled
 from flowmate_airflow.auth.grants import MARK
-from flowmate_airflow.auth.linkkeeping import CREATED, LinkError, kept, noted, tell, told
+from flowmate_airflow.auth.linkkeeping import CREATED, LinkError, kept, let_go, noted, tell, told
 from flowmate_airflow.auth.names import DEFAULT_TENANT, check_tenant, link_conn_id
 from flowmate_airflow.auth.probing import Subject, probe
 from flowmate_airflow.auth.tokens import Login
@@ -26,7 +26,7 @@ from flowmate_airflow.catalog.oauth import OAuth1, OAuth2
 from flowmate_airflow.flows.errors import did_you_mean, shown
 from flowmate_airflow.flows.fieldmaps import check_field_map
 from flowmate_airflow.store import linked as links
-from flowmate_airflow.store import renewals, tenants
+from flowmate_airflow.store import tenants
 from flowmate_airflow.store.linked import Linked
 from flowmate_airflow.store.store import Store, open_store
 
@@ -287,8 +287,6 @@ def _symlinked(
     tenants.add_tenant(store, tenant)
     row = Linked(tenant, manifest.name, "", method, symlink=symlink, field_map=field_map)
     saved = links.save(store, row)
-    own = link_conn_id(manifest.name, tenant)
-    if connections.remove(own):
-        renewals.forget(store, own)
+    let_go(store, tenant, manifest.name)
     tell(CREATED, saved, conn_id=saved.conn_id, relinked=not is_new, symlink=list(symlink))
     return saved

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from flowmate_airflow.auth import connections, leaving, oauth2, sessions
 from flowmate_airflow.auth.connections import Stored
 from flowmate_airflow.auth.errors import LoginError
-from flowmate_airflow.auth.linkkeeping import REMOVED, LinkError, tell
+from flowmate_airflow.auth.linkkeeping import REMOVED, LinkError, let_go, tell
 from flowmate_airflow.auth.links import client_for, manifest_in, method_in
 from flowmate_airflow.auth.names import DEFAULT_TENANT, link_conn_id
 from flowmate_airflow.auth.values import values_of
 from flowmate_airflow.catalog.auth import SessionAuth
 from flowmate_airflow.catalog.catalog import Catalog
 from flowmate_airflow.catalog.oauth import OAuth2
-from flowmate_airflow.store import endpoints, renewals
+from flowmate_airflow.store import endpoints
 from flowmate_airflow.store import linked as links
 from flowmate_airflow.store.linked import Linked, SymlinkError
 from flowmate_airflow.store.secrets import forget_changed
@@ -64,7 +64,7 @@ def unlink(
     row = links.find(store, tenant, connector)
     if row is None:
         if force or not leaving.is_needed(store, link_conn_id(connector, tenant)):
-            _remove_credentials(store, tenant, connector)  # of a link that was removed by halves
+            let_go(store, tenant, connector)  # of a link that was removed by halves
         return None
     users = tuple(links.users_of(store, tenant, connector))
     if users and not force:
@@ -80,7 +80,7 @@ def unlink(
     if problem is not None and must_revoke:
         raise LinkError(f"{row} is kept: {problem}")
     removed = _removed(store, row, force=force)
-    if own and _remove_credentials(store, tenant, connector):
+    if own and let_go(store, tenant, connector):
         forget_changed(store, row.conn_id, connector)
     for each in users:
         forget_changed(store, row.conn_id, each.connector)
@@ -108,7 +108,7 @@ def depart(catalog: Catalog, stored: Stored, store: Store | None = None) -> bool
     _, problem = _given_back(catalog, present)
     if problem is not None:
         log.warning("The link of the tenant %s to %s is removed, but %s", tenant, connector, problem)
-    if not _remove_credentials(store, tenant, connector):
+    if not let_go(store, tenant, connector):
         return False
     forget_changed(store, stored.conn_id, connector)
     _forget_addresses(store, tenant)
@@ -148,21 +148,6 @@ def _forget_addresses(store: Store, tenant: str) -> None:
 
 def _names(users: tuple[Linked, ...]) -> str:
     return ", ".join(f"{user.tenant}/{user.connector}" for user in users[:10]) + (", …" if len(users) > 10 else "")
-
-
-def _remove_credentials(store: Store, tenant: str, connector: str) -> bool:
-    """Remove a link's Connection, and return whether it is gone: whoever has linked again meanwhile keeps theirs."""
-    conn_id = link_conn_id(connector, tenant)
-
-    def is_back() -> bool:
-        row = links.find(store, tenant, connector)
-        return row is not None and row.conn_id == conn_id
-
-    connections.remove(conn_id, unless=is_back)
-    if is_back():
-        return False
-    renewals.forget(store, conn_id)
-    return True
 
 
 def _given_back(catalog: Catalog, stored: Stored | None) -> tuple[bool | None, str | None]:

@@ -600,6 +600,18 @@ def test_linking_and_unlinking_at_once_leaves_all_or_nothing(there: World, nasty
         agrees(there)
 
 
+def test_a_link_made_while_its_connection_is_being_removed_gets_it_back(there: World, nasty: Nasty) -> None:
+    shop(there, nasty)
+    key_link(there, nasty)
+    stored = connections.read(CONN)
+    said = iter([False, True, True])  # the row of the link comes back between the look and the removal
+    assert connections.remove(CONN, unless=lambda: next(said)) is False
+    assert connections.read(CONN) == stored
+    said = iter([False, True, False, False, False])  # and is gone again
+    assert connections.remove(CONN, unless=lambda: next(said)) is True
+    assert connections.read(CONN) is None
+
+
 def test_nothing_is_kept_that_cannot_be_encrypted(there: World, nasty: Nasty, monkeypatch: pytest.MonkeyPatch) -> None:
     there.add_connector(
         "desk", {"key": {"type": "api_key", "private": True, "verify": {"url": f"{nasty.url}/records"}}}
