@@ -10,10 +10,14 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from flowmate_airflow.auth.names import PREFIX
+from flowmate_airflow.store.sql import groups
 from flowmate_airflow.webhooks.endpoints import EXTRA, URI, Endpoint
+from flowmate_airflow.webhooks.releasing import Run
 
 log = logging.getLogger(__name__)
 
+_RUNS = 500
+"""Runs that one question to the database names."""
 LINK_SECRET = "webhook_secret"  # noqa: S105
 """The key of a link's extra with the secret of the tenant's sender, or several in a list while one is replaced."""
 
@@ -119,6 +123,33 @@ class Directory:
         linked = find(open_store(), tenant, connector)
         found = None if linked is None else origins.find(linked.conn_id, wrapped=origins.configured())
         return () if found is None else link_secrets_in(found.stored.extra)
+
+    def starting(self) -> frozenset[str]:
+        """Return the endpoints whose events start runs."""
+        from airflow.models.asset import AssetModel
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        query = select(AssetModel.uri).where(
+            AssetModel.uri.startswith(URI, autoescape=True), AssetModel.scheduled_dags.any()
+        )
+        with create_session() as session:
+            return frozenset(str(uri).removeprefix(URI) for uri in session.scalars(query))
+
+    def ended(self, runs: Collection[Run]) -> Mapping[Run, bool]:
+        """Return of some runs those that are over, and whether they went well; one that is gone did not."""
+        from airflow.models.dagrun import DagRun
+        from airflow.utils.session import create_session
+        from sqlalchemy import select, tuple_
+
+        states: dict[Run, str] = {}
+        with create_session() as session:
+            for group in groups(sorted(runs), _RUNS):
+                query = select(DagRun.dag_id, DagRun.run_id, DagRun.state)
+                rows = session.execute(query.where(tuple_(DagRun.dag_id, DagRun.run_id).in_(group))).all()
+                states |= {(dag_id, run_id): str(getattr(state, "value", state)) for dag_id, run_id, state in rows}
+        found = {run: states.get(run) for run in runs}
+        return {run: state == "success" for run, state in found.items() if state in ("success", "failed", None)}
 
     def paused(self, flows: Collection[str]) -> frozenset[str]:
         """Return which of some flows are switched off."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from flowmate_airflow.webhooks.endpoints import Endpoint
+from flowmate_airflow.webhooks.releasing import Runs
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -29,8 +30,8 @@ class NotKnown(Exception):
     """What a request needs to be judged could not be read yet."""
 
 
-class Source(Protocol):
-    """Where endpoints and secrets are asked for, :class:`flowmate_airflow.webhooks.directory.Directory`."""
+class Source(Runs, Protocol):
+    """Where endpoints, secrets and runs are asked for, :class:`flowmate_airflow.webhooks.directory.Directory`."""
 
     def endpoints(self) -> Mapping[str, Endpoint]:
         """Return all endpoints."""

@@ -1,4 +1,5 @@
-"""What the receiver does once in a while: payloads whose time is over are removed, and calls that nobody waits for."""
+"""What the receiver does once in a while: payloads whose time is over are removed, and calls that nobody waits for, and
+what ended runs have taken is let go of."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.webhooks.endpoints import WAITS, Endpoint
+from flowmate_airflow.webhooks.releasing import Runs, release
 
 if TYPE_CHECKING:
     from flowmate_airflow.webhooks.inbox import Inbox
@@ -20,28 +22,36 @@ log = logging.getLogger(__name__)
 FIRST_SECONDS = 60.0
 """When it is done first: not while the API server starts."""
 SECONDS = 3600.0
+RELEASE_SECONDS = 60.0
+"""How often it is looked which runs have ended: what they have taken another one may wait for."""
 EARLY = timedelta(days=1)
 """How much earlier than the step that waits for it a call may come, at least."""
 
 
-async def keep_house(inbox: Inbox, endpoints: Callable[[], Iterable[Endpoint]], pool: Executor) -> None:
+async def keep_house(inbox: Inbox, runs: Runs, endpoints: Callable[[], Iterable[Endpoint]], pool: Executor) -> None:
     """Do it again and again, until this is cancelled.
 
+    :param runs: is asked which runs have ended
     :param endpoints: those that are known now
     :param pool: the threads that wait for the store
     """
-    pause = FIRST_SECONDS
+    await asyncio.gather(
+        _again(FIRST_SECONDS, SECONDS, "old deliveries", pool, lambda: tidy(inbox, list(endpoints()))),
+        _again(FIRST_SECONDS, RELEASE_SECONDS, "deliveries of ended runs", pool, lambda: release(inbox, runs)),
+    )
+
+
+async def _again(first: float, pause: float, what: str, pool: Executor, work: Callable[[], int]) -> None:
+    await asyncio.sleep(first)
     while True:
-        await asyncio.sleep(pause)
-        pause = SECONDS
-        known = list(endpoints())
         try:
-            count = await asyncio.get_running_loop().run_in_executor(pool, tidy, inbox, known)
+            count = await asyncio.get_running_loop().run_in_executor(pool, work)
         except Exception as error:  # this goes on as long as the receiver does
             reason = error if isinstance(error, StoreError) else type(error).__name__
-            log.warning("old deliveries of webhooks could not be removed: %s", reason)
+            log.warning("%s of webhooks could not be removed or let go of: %s", what, reason)
         else:
-            log.debug("%s old deliveries of webhooks were removed or given up", count)
+            log.debug("%s %s of webhooks were removed or let go of", count, what)
+        await asyncio.sleep(pause)
 
 
 def tidy(inbox: Inbox, known: Iterable[Endpoint]) -> int:

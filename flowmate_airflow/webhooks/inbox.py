@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from flowmate_airflow.store import deliveries, endpoints, purges, replies, subscriptions, waiting
+from flowmate_airflow.store import claims, deliveries, endpoints, purges, replies, subscriptions, waiting
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.opened import Opened
 from flowmate_airflow.store.payloads import spill_to
 
 if TYPE_CHECKING:
+    from flowmate_airflow.store.claims import Owner
     from flowmate_airflow.store.deliveries import NewDelivery, Stored
     from flowmate_airflow.store.replies import Reply
     from flowmate_airflow.store.store import Store
@@ -66,6 +67,15 @@ class Inbox:
     def give_up(self, endpoint: str, age: timedelta) -> int:
         """Leave as failed what nobody has taken for so long, and return how many there were."""
         return purges.give_up(self._open(), endpoint, age)
+
+    def owners(self) -> Mapping[str, list[Owner]]:
+        """Return who has deliveries, by their endpoint."""
+        return claims.owners(self._open())
+
+    def settle(self, owner: Owner, *, ok: bool) -> None:
+        """Say how a run has ended; what it has waits for another one at once, unless all went well."""
+        error = "" if ok else f"{owner} is over"
+        claims.settle(self._open(), owner, ok=ok, error=error, delay=timedelta(0))
 
     def replies(self, numbers: Sequence[int]) -> Mapping[int, Reply]:
         """Return the answers that there are to some deliveries."""

@@ -88,6 +88,7 @@ class Receiver:
 
     def __init__(self, source: Source, inbox: Inbox, address: str, bounds: Bounds | None = None) -> None:
         self._bounds = bounds or Bounds()
+        self._source = source
         self._inbox = inbox
         self._url = address.rstrip("/")
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="flowmate-webhooks")
@@ -118,7 +119,7 @@ class Receiver:
             self._keeping = asyncio.ensure_future(self._keep())
 
     async def _keep(self) -> None:
-        house = keep_house(self._inbox, self._known.endpoints, self._pool)
+        house = keep_house(self._inbox, self._source, self._known.endpoints, self._pool)
         await asyncio.gather(self._known.keep_fresh(), house)
 
     async def close(self) -> None:

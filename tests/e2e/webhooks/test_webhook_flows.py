@@ -156,10 +156,7 @@ steps:
     assert (answer.status_code, answer.json()) == (200, {"sum": 42})
 
 
-def test_a_step_waits_for_the_call_that_belongs_to_its_message(airflow: Client, flow):
-    flow.add(
-        "payments",
-        """
+PAYMENTS = """
 flowmate: 1
 defaults: {retries: 0}
 steps:
@@ -173,8 +170,11 @@ steps:
       timeout: 5m
   - id: passed
     use: probe/pass@1
-""",
-    )
+"""
+
+
+def test_a_step_waits_for_the_call_that_belongs_to_its_message(airflow: Client, flow):
+    flow.add("payments", PAYMENTS)
     sender = GithubSender(hook_url(airflow, "payments~paid"))
     wait_for_endpoint(sender.url)
     run = airflow.trigger("payments")
@@ -186,6 +186,23 @@ steps:
     messages = airflow.xcom("payments", run, "paid")["messages"]
     assert [message["data"]["status"] for message in messages] == ["early", "late"]
     assert [message["passthrough"]["made"]["data"]["number"] for message in messages] == [0, 1]
+
+
+def test_what_a_waiting_run_that_is_ended_has_taken_goes_to_another(airflow: Client, flow):
+    flow.add("refunds", PAYMENTS)
+    sender = GithubSender(hook_url(airflow, "refunds~paid"))
+    wait_for_endpoint(sender.url)
+    first = airflow.trigger("refunds")
+    airflow.wait_for_task("refunds", first, "paid", {"deferred"})
+    sender.send({"number": 0, "status": "early"})
+    airflow.wait_for_log("refunds", first, "paid", "1 of 2 messages have their event")
+    airflow.wait_for_task("refunds", first, "paid", {"deferred"})
+    airflow.set_run_state("refunds", first, "failed")
+    second = airflow.trigger("refunds")
+    sender.send({"number": 1, "status": "late"})
+    assert airflow.wait_for_run("refunds", second) == "success"
+    messages = airflow.xcom("refunds", second, "paid")["messages"]
+    assert [message["data"]["status"] for message in messages] == ["early", "late"]
 
 
 def test_a_step_that_nobody_calls_fails_in_time(airflow: Client, flow):

@@ -10,17 +10,19 @@ import json
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import uvicorn
 
 from flowmate_airflow.store import deliveries as kept
 from flowmate_airflow.store.deliveries import Delivery, Wanted
 from flowmate_airflow.store.store import Store, open_store
+from flowmate_airflow.webhooks import held
 from flowmate_airflow.webhooks.endpoints import Endpoint
 from flowmate_airflow.webhooks.httpserver import BoundedProtocol
 from flowmate_airflow.webhooks.inbox import Inbox
@@ -64,6 +66,12 @@ class FakeDirectory:
             raise self.error
         return tuple(self.links.get((connector, tenant), ()))
 
+    def starting(self) -> frozenset[str]:
+        return frozenset(self.known)
+
+    def ended(self, runs: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], bool]:
+        return {}
+
     def wake(self, endpoint: str) -> bool:
         self.woken.append(endpoint)
         return True
@@ -98,7 +106,7 @@ class Served:
     def post(
         self, name: str, body: bytes = b"", headers: Mapping[str, str] | None = None, *, method: str = "POST"
     ) -> Answered:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, f"{PATH}{name}", body or None, dict(headers or {}))
             answer = connection.getresponse()
@@ -112,7 +120,7 @@ class Served:
 
     def raw(self, *pieces: bytes, then: Callable[[socket.socket], None] | None = None) -> bytes:
         """Send bytes as they are, and return all that comes back until the other side ends."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             try:
                 for piece in pieces:
                     connection.sendall(piece)
@@ -171,7 +179,8 @@ def serving(
     store = open_store(url or f"sqlite:///{folder / 'store.db'}")
     directory = directory or FakeDirectory(*endpoints)
     receiver = Receiver(directory, Inbox(opening or (lambda: store), str(folder / "files")), f"{PUBLIC}{PATH}", bounds)
-    with socket.socket() as listening:
+    # A sender is not told to come again, only because a busy machine has not let the directory be read in five seconds.
+    with mock.patch.object(held, "WAIT_SECONDS", 60), socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             wrap(Alone(receiver)),
@@ -196,10 +205,10 @@ def serving(
 
         thread = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
         thread.start()
-        assert started.wait(30)
+        assert started.wait(60)
         try:
             yield Served(listening.getsockname()[1], store, directory, receiver, found["loop"])
         finally:
             server.should_exit = True
-            thread.join(30)
+            thread.join(60)
             assert not thread.is_alive()

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from receiver_harness import FakeDirectory
 
 from flowmate_airflow.store.claims import Owner, claim, settle
 from flowmate_airflow.store.deliveries import NewDelivery, Wanted, find, insert
@@ -61,6 +62,7 @@ def test_each_endpoint_keeps_what_it_says(inbox: Inbox, tmp_path: Path) -> None:
 
 def test_it_goes_on_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     errors: list[Exception] = [StoreError("the store is down"), RuntimeError("secret")]
+    runs = FakeDirectory()
     done = asyncio.Event()
 
     def tidy_up(*_: object) -> int:
@@ -75,8 +77,8 @@ def test_it_goes_on_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch, caplog:
 
     async def act() -> None:
         with ThreadPoolExecutor(1) as pool:
-            task = asyncio.ensure_future(housekeeping.keep_house(Inbox(open_store, ""), list, pool))
-            await asyncio.wait_for(done.wait(), 30)
+            task = asyncio.ensure_future(housekeeping.keep_house(Inbox(open_store, ""), runs, list, pool))
+            await asyncio.wait_for(done.wait(), 60)
             task.cancel()
 
     loop = asyncio.new_event_loop()
@@ -84,6 +86,6 @@ def test_it_goes_on_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch, caplog:
         loop.run_until_complete(act())
     finally:
         loop.close()
-    assert "could not be removed: the store is down" in caplog.text
-    assert "could not be removed: RuntimeError" in caplog.text
+    assert "could not be removed or let go of: the store is down" in caplog.text
+    assert "could not be removed or let go of: RuntimeError" in caplog.text
     assert "secret" not in caplog.text
