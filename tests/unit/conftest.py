@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,10 +25,20 @@ from flowmate_airflow.store.store import Store
 
 __all__ = ["nasty", "oauth1_server", "oidc", "running_oidc"]
 
+HOME = tempfile.mkdtemp(prefix="flowmate-tests-airflow-")
+"""Airflow's home of this process, set before Airflow is imported: tests that name none would find and change what is in
+that of whoever runs them, and what other processes of the tests keep there."""
+os.environ["AIRFLOW_HOME"] = HOME
+
 
 def pytest_configure() -> None:
     """Take Ctrl-C, as programs that tests start do: a shell's background job would ignore it, and they with it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    """Remove Airflow's home of this process."""
+    shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
