@@ -47,7 +47,7 @@ def play(act: Callable[[Scene], Awaitable[None]]) -> None:
             await act(scene)
 
         try:
-            await asyncio.wait_for(acting(), 30)
+            await asyncio.wait_for(acting(), 60)
         finally:
             scene.pool.shutdown()
 
