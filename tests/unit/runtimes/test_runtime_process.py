@@ -230,11 +230,15 @@ def test_input_that_nobody_reads_is_no_error(runtime: ProcessRuntime, job: Calla
     assert (result.stdout, result.code) == ([b"done"], 0)
 
 
-@pytest.mark.parametrize("code", [STUBBORN, f"print('ready', flush=True)\n{SLEEP}"], ids=["ignores", "obeys"])
+@pytest.mark.parametrize(
+    ("code", "grace", "exit_code"),
+    [(STUBBORN, 0.3, 137), (f"print('ready', flush=True)\n{SLEEP}", PATIENCE, 143)],
+    ids=["ignores", "obeys"],
+)
 def test_stop_ends_it_also_from_the_handler_of_a_signal(
-    runtime: ProcessRuntime, job: Callable[..., Job], code: str
+    runtime: ProcessRuntime, job: Callable[..., Job], code: str, grace: float, exit_code: int
 ) -> None:
-    with runtime.start(job(code), []) as running:
+    with runtime.start(job(code, stop_grace=grace), []) as running:
 
         def stop(*_: object) -> None:
             running.stop()
@@ -249,7 +253,7 @@ def test_stop_ends_it_also_from_the_handler_of_a_signal(
         finally:
             signal.signal(signal.SIGUSR1, before)
         assert seen == [b"ready"]
-        assert running.wait() == (137 if code == STUBBORN else 143)
+        assert running.wait() == exit_code
         assert running.explain_exit() == "it was stopped"
     running.stop()
 

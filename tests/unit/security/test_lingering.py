@@ -27,7 +27,8 @@ while True:
 
 def test_a_process_that_closed_its_output_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "component.py").write_text(LINGER)
-    job = Job("acme:1", (), source=tmp_path, process=PythonProcess(module="component"), limits=Limits(linger=0.2))
+    limits = Limits(linger=0.2, stop_grace=60)
+    job = Job("acme:1", (), source=tmp_path, process=PythonProcess(module="component"), limits=limits)
     with ProcessRuntime(log=logging.getLogger("test"), cache=tmp_path / "venvs").start(job, []) as running:
         assert list(running.lines()) == [("stdout", b"out")]
         assert running.wait() == 0
