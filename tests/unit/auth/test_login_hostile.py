@@ -167,7 +167,7 @@ def dripping() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         over.set()
-        thread.join(10)
+        thread.join(60)
         listener.close()
 
 

@@ -135,7 +135,7 @@ def test_who_takes_over_from_elsewhere_waits_until_the_turn_is_over(
         assert found is not None
         assert found.extra["flowmate"]["problem"]["kind"] == "pending"
         lease_over(linked)
-        found = view(CONN_ID, wait=30)
+        found = view(CONN_ID, wait=60)
         assert found is not None
         assert found.extra["flowmate"]["problem"]["kind"] == "needs_reauth"
 

@@ -58,7 +58,7 @@ def test_a_token_is_renewed_ahead_and_handed_out_meanwhile(linked_sqlite: Linked
     linked.link(old)
     linked.nasty.next(bad.held)
     assert linked.ask().password == old.access_token  # nobody waits
-    assert linked.nasty.holding.wait(30)
+    assert linked.nasty.holding.wait(60)
     assert linked.ask().password == old.access_token
     linked.nasty.release.set()
     while linked.ask().password == old.access_token:
@@ -175,7 +175,7 @@ def test_a_slow_provider_is_waited_for_by_nobody_for_long(linked_sqlite: Linked)
     assert found.extra[MARK]["problem"]["kind"] == "pending"
     assert found.password is None
     linked.nasty.release.set()
-    found = view(CONN_ID, wait=30)
+    found = view(CONN_ID, wait=60)
     assert found is not None
     assert linked.nasty.is_valid(found.password or "")
     assert linked.nasty.refreshes == 1
@@ -187,7 +187,7 @@ def test_a_connection_that_is_removed_meanwhile_stays_removed(linked: Linked) ->
     from flowmate_airflow.auth.serving import view
 
     view(CONN_ID, wait=0.05)
-    assert linked.nasty.holding.wait(30)
+    assert linked.nasty.holding.wait(60)
     assert remove(CONN_ID)
     linked.nasty.release.set()
     assert renewal.renew_stored(CONN_ID) is None
@@ -201,12 +201,12 @@ def test_who_links_anew_meanwhile_wins(linked: Linked) -> None:
     from flowmate_airflow.auth.serving import view
 
     view(CONN_ID, wait=0.05)
-    assert linked.nasty.holding.wait(30)
+    assert linked.nasty.holding.wait(60)
     running = renewing._renewer._running[CONN_ID]
     new = linked.consented(left=3000)
     save_login(CONN_ID, Login(new), linked.store)
     linked.nasty.release.set()
-    running.result(30)
+    running.result(60)
     assert linked.grant == new
     assert linked.ask().password == new.access_token
 
@@ -218,11 +218,11 @@ def test_what_is_edited_meanwhile_stays_edited(linked: Linked) -> None:
     from flowmate_airflow.auth.serving import view
 
     view(CONN_ID, wait=0.05)
-    assert linked.nasty.holding.wait(30)
+    assert linked.nasty.holding.wait(60)
     running = renewing._renewer._running[CONN_ID]
     change(CONN_ID, lambda old: replace(old, host="new.example.com", extra={**old.extra, "region": "us"}))
     linked.nasty.release.set()
-    running.result(30)
+    running.result(60)
     found = linked.ask()
     assert (found.host, found.extra_dejson["region"]) == ("new.example.com", "us")
     assert linked.nasty.is_valid(found.password)

@@ -187,7 +187,7 @@ def test_a_starting_task_reads_its_own_flow_only(home: Path, dags: Path, name: s
     (dags / name).write_text(GOOD + "id: wanted\n")
     env = _env(home, _AIRFLOW_PARSING_CONTEXT_DAG_ID="wanted", _AIRFLOW_PARSING_CONTEXT_TASK_ID="a")
     command = [sys.executable, "-c", _TASK, str(dags / "flowmate.py")]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.strip().splitlines()[-1:] == [f"['wanted'] ['{name}']"], done.stderr[-2000:]
 
 
@@ -199,7 +199,7 @@ def test_a_starting_task_of_a_flow_with_tenants_reads_that_flow_only(home: Path,
     (dags / "other_name.yaml").write_text(text + "  - {id: b, use: erp/upsert, with: {table: x}}\n")
     env = _env(home, _AIRFLOW_PARSING_CONTEXT_DAG_ID=wanted, _AIRFLOW_PARSING_CONTEXT_TASK_ID="a")
     command = [sys.executable, "-c", _TASK, str(dags / "flowmate.py")]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.strip().splitlines()[-1:] == [f"['{wanted}'] ['other_name.yaml']"], done.stderr[-2000:]
 
 
@@ -225,5 +225,5 @@ get_provider_info()
 def test_the_lower_layers_do_without_airflow() -> None:
     command = [sys.executable, "-c", _WITHOUT_AIRFLOW]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -99,7 +99,7 @@ def asked() -> Iterator[HTTPServer]:
         thread.start()
         yield server
         server.shutdown()
-        thread.join(20)
+        thread.join(60)
 
 
 def test_a_target_can_be_tried(

@@ -89,7 +89,7 @@ def test_the_suite_gives_the_credentials_again_and_finds_who_waits_for_the_end_o
     given = {"auth": "oauth", "access_token": "good-token-of-the-bank"}
     config.write_text(json.dumps({"credentials": given, "functions": {"book": {"messages": [{}, {}]}}}))
     check = ("connectors", "check", "bank", "--config", str(config), "--only", "read,write,output")
-    result = flowmate(*check, "--timeout", "20")
+    result = flowmate(*check, "--timeout", "120")
     assert (result.code, "passed" in result.out) == (0, True)
     (bank / "connector.py").write_text(DEAF)
     result = flowmate(*check, "--timeout", "3")

@@ -58,7 +58,7 @@ def browser(monkeypatch: pytest.MonkeyPatch, nasty: Nasty) -> Pages:
     pages: Pages = Queue()
 
     def visit(url: str) -> bool:
-        answer = requests.get(url, timeout=30)  # the provider redirects to the loopback
+        answer = requests.get(url, timeout=60)  # the provider redirects to the loopback
         pages.put((answer.status_code, answer.text))
         return True
 
@@ -153,7 +153,7 @@ def test_a_consent_over_the_loopback(flowmate: Flowmate, there: World, nasty: Na
     assert result.code == 0, result.err
     assert "The crm is asked for:\n  read: To read your records.\n  write: To change them.\n" in result.err
     assert f"{nasty.url}/authorize?" in result.err
-    status, page = browser.get(timeout=30)
+    status, page = browser.get(timeout=60)
     assert (status, "Thank you. You can close this window" in page) == (200, True)
     stored = connections.read(CONN)
     assert stored is not None
@@ -164,7 +164,7 @@ def test_a_consent_over_the_loopback(flowmate: Flowmate, there: World, nasty: Na
     assert asked.query["code_challenge_method"] == "S256"
     assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+/callback", asked.query["redirect_uri"])
     with pytest.raises(requests.ConnectionError):  # nothing listens there any more
-        requests.get(asked.query["redirect_uri"], timeout=5)
+        requests.get(asked.query["redirect_uri"], timeout=60)
 
 
 def test_a_consent_that_is_denied(flowmate: Flowmate, there: World, nasty: Nasty, browser: Pages) -> None:
@@ -174,7 +174,7 @@ def test_a_consent_that_is_denied(flowmate: Flowmate, there: World, nasty: Nasty
     assert result.code == 1
     assert "the consent was not given" in result.err
     assert CONN not in there.raw()
-    status, page = browser.get(timeout=30)
+    status, page = browser.get(timeout=60)
     assert (status, "It did not work; the command line says why" in page) == (200, True)
 
 
@@ -194,17 +194,17 @@ def test_nobody_else_can_bring_the_way_back(
             [("code", "other"), *back.items()],
             {**back, "state": back["state"] + "ü"},
         ):
-            answers.append(requests.get(asked["redirect_uri"], params=query, timeout=30).status_code)
+            answers.append(requests.get(asked["redirect_uri"], params=query, timeout=60).status_code)
         elsewhere = asked["redirect_uri"].replace("callback", "other")
-        answers.append(requests.get(elsewhere, params=back, timeout=30).status_code)
-        answers.append(requests.get(asked["redirect_uri"], params=back, timeout=30).status_code)
+        answers.append(requests.get(elsewhere, params=back, timeout=60).status_code)
+        answers.append(requests.get(asked["redirect_uri"], params=back, timeout=60).status_code)
         over.set()
         return True
 
     monkeypatch.setenv("BROWSER", "one")
     monkeypatch.setattr("webbrowser.open", visit)
     assert flowmate("links", "add", "acme", "crm", "--method", "consent").code == 0
-    assert over.wait(30)
+    assert over.wait(60)
     assert answers == [400] * 5 + [200]
 
 

@@ -270,7 +270,7 @@ def test_a_folder_that_may_not_be_read_hides_no_others(tmp_path: Path) -> None:
     )
     root = str(Path(__file__).resolve().parents[3])
     command = [sys.executable, "-c", child, root, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.stdout.strip() == "['good.yaml']", done.stderr
 
 

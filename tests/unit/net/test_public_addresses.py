@@ -45,7 +45,7 @@ def test_all_others_are_not(address: str) -> None:
 def listening() -> Iterator[socket.socket]:
     """A socket that listens, and whose first connection is told about."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        server.settimeout(20)
+        server.settimeout(60)
         yield server
 
 
@@ -86,7 +86,7 @@ def test_ways_to_write_the_loopback_are_refused_before_anything_is_sent(
     listening: socket.socket, host: str, scheme: str
 ) -> None:
     with pytest.raises((NotPublic, requests.exceptions.RequestException)) as caught:
-        _session().get(f"{scheme}://{host}:{listening.getsockname()[1]}/", timeout=5)
+        _session().get(f"{scheme}://{host}:{listening.getsockname()[1]}/", timeout=60)
     assert _nobody_came(listening)
     if host in ("127.0.0.1", "localhost", "0.0.0.0", "[::ffff:127.0.0.1]"):
         assert caught.type is NotPublic
@@ -97,7 +97,7 @@ def test_a_name_that_leads_to_the_loopback_is_refused_at_connect(
 ) -> None:
     _resolve(monkeypatch, "127.0.0.1", "::1", "10.1.2.3")
     with pytest.raises(NotPublic, match=r"rebind\.example has no address on the public internet"):
-        _session().get(f"http://rebind.example:{listening.getsockname()[1]}/", timeout=5)
+        _session().get(f"http://rebind.example:{listening.getsockname()[1]}/", timeout=60)
     assert _nobody_came(listening)
 
 
@@ -113,7 +113,7 @@ def test_of_a_names_addresses_only_the_public_ones_are_tried(
     _resolve(monkeypatch, "127.0.0.1", "1.1.1.1", "fd00::1", "2606:4700:4700::1111")
     monkeypatch.setattr("flowmate_airflow.net.public.create_connection", connect)
     with pytest.raises(requests.ConnectionError):
-        _session().get("http://both.example/", timeout=5)
+        _session().get("http://both.example/", timeout=60)
     assert tried == ["1.1.1.1", "2606:4700:4700::1111"]
 
 
@@ -125,7 +125,7 @@ def test_who_answers_is_checked_too(listening: socket.socket, monkeypatch: pytes
         "flowmate_airflow.net.public.create_connection", lambda *_: socket.create_connection(("127.0.0.1", port))
     )
     with pytest.raises(NotPublic):
-        _session().get(f"http://public.example:{port}/", timeout=5)
+        _session().get(f"http://public.example:{port}/", timeout=60)
     connection, _ = listening.accept()
     with connection:
         assert connection.recv(1) == b""
@@ -137,9 +137,9 @@ def test_a_proxy_of_the_environment_is_not_used(listening: socket.socket, monkey
         monkeypatch.setenv(name, proxy)
     for url in ("http://10.0.0.1/", "https://10.0.0.1/"):
         with pytest.raises(NotPublic):
-            _session().get(url, timeout=5)
+            _session().get(url, timeout=60)
         with pytest.raises(NotPublic):
-            _session().get(url, timeout=5, proxies={"http": proxy, "https": proxy})
+            _session().get(url, timeout=60, proxies={"http": proxy, "https": proxy})
     assert _nobody_came(listening)
 
 
@@ -160,8 +160,8 @@ def test_a_redirect_into_the_private_network_is_refused(listening: socket.socket
     thread = threading.Thread(target=redirect)
     thread.start()
     with pytest.raises(NotPublic):
-        session.get(f"http://127.0.0.1:{first[1]}/", timeout=5)
-    thread.join(20)
+        session.get(f"http://127.0.0.1:{first[1]}/", timeout=60)
+    thread.join(60)
 
 
 def test_a_private_address_is_reached_where_it_is_allowed(listening: socket.socket) -> None:
@@ -174,8 +174,8 @@ def test_a_private_address_is_reached_where_it_is_allowed(listening: socket.sock
     thread = threading.Thread(target=answer)
     thread.start()
     url = f"http://localhost:{listening.getsockname()[1]}/"
-    assert _session(allow_private=True).get(url, timeout=5).status_code == 204
-    thread.join(20)
+    assert _session(allow_private=True).get(url, timeout=60).status_code == 204
+    thread.join(60)
 
 
 def test_a_deadline_ends_an_answer_that_never_does(listening: socket.socket) -> None:
@@ -200,11 +200,11 @@ def test_a_deadline_ends_an_answer_that_never_does(listening: socket.socket) -> 
             session.get(f"http://127.0.0.1:{listening.getsockname()[1]}/", timeout=60)
         assert deadline.is_over
     is_cut.set()
-    thread.join(20)
+    thread.join(60)
 
 
 def test_a_connection_that_comes_after_the_deadline_is_cut_at_once(listening: socket.socket) -> None:
     with Deadline(0.001) as deadline, socket.create_connection(listening.getsockname()) as late:
-        deadline._timer.join(20)
+        deadline._timer.join(60)
         deadline.watch(late)
         assert late.recv(1) == b""

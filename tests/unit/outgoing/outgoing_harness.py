@@ -55,7 +55,7 @@ class Application:
 
     def wait_for(self, count: int) -> list[Received]:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.received) >= count, 20), self.received
+            assert self.changed.wait_for(lambda: len(self.received) >= count, 60), self.received
             return list(self.received)
 
 
@@ -69,7 +69,7 @@ def application(prepare: Callable[[ThreadingHTTPServer], None] = lambda _: None)
             names = {name.lower(): value for name, value in self.headers.items()}
             answer = app.take(Received(self.path, names, body))
             if answer.hold is not None:
-                answer.hold.wait(20)
+                answer.hold.wait(60)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -90,7 +90,7 @@ def application(prepare: Callable[[ThreadingHTTPServer], None] = lambda _: None)
             yield app
         finally:
             server.shutdown()
-            thread.join(20)
+            thread.join(60)
 
 
 class Tell(Protocol):

@@ -55,7 +55,7 @@ def told(store: Store, app: Application, tell: Tell, steps: list[StepFacts]) -> 
 
     def listen(event: str, dag_run: DagRun, msg: str) -> list[Notice]:
         getattr(listener, f"on_dag_run_{event}")(dag_run, msg)
-        assert listener.backlog.flush(20)
+        assert listener.backlog.flush(60)
         return list(find(store, Wanted(target="app")))[::-1]
 
     return listen
@@ -108,7 +108,7 @@ def test_hotglues_users_get_its_fields(store: Store, app: Application, tell: Tel
     listener.on_dag_run_running(run, "started")
     listener.on_dag_run_success(run, "success")
     listener.on_dag_run_failed(run, "task_failure")
-    assert listener.backlog.flush(20)
+    assert listener.backlog.flush(60)
     bodies = [json.loads(each.payload) for each in find(store, Wanted())][::-1]
     assert [each["status"] for each in bodies] == ["JOB_CREATED", "JOB_COMPLETED", "JOB_FAILED"]
     done = bodies[1]
@@ -148,7 +148,7 @@ def test_only_what_is_wanted_is_looked_up_and_told(
         listener.on_dag_run_running(run, "started")
         listener.on_dag_run_success(run, "success")
         listener.on_dag_run_failed(run, "task_failure")
-    assert listener.backlog.flush(20)
+    assert listener.backlog.flush(60)
     assert [each.event for each in find(store, Wanted())] == ["run.failed"]
     assert looked == ["scheduled__2026-01-31"]
 
@@ -180,17 +180,17 @@ def test_a_store_that_hangs_holds_nobody_up(
 
     def hang() -> Store:
         reached.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return store
 
     monkeypatch.setattr(announce, "open_store", hang)
     for number in range(3):
         listener.on_dag_run_running(DagRun(run_id=f"run_{number}"), "started")
-    assert reached.wait(20)
+    assert reached.wait(60)
     assert not listener.backlog.flush(0)
     assert list(find(store, Wanted())) == []
     go_on.set()
-    assert listener.backlog.flush(20)
+    assert listener.backlog.flush(60)
     assert len(list(find(store, Wanted()))) == 3
 
 
@@ -215,7 +215,7 @@ def test_a_store_that_is_down_is_tried_until_it_is_back(waits: list[float], capl
     backlog = Backlog(work, "work", wait=waits.append)
     backlog.put("a")
     backlog.put("b")
-    assert backlog.flush(20)
+    assert backlog.flush(60)
     assert done == ["a", "b"]
     assert waits == [1, 2, 5, 10, 30, 30, 30]
     assert "work: tried again in 1 s: down" in caplog.text
@@ -235,7 +235,7 @@ def test_what_fails_otherwise_is_given_up_and_its_text_kept_out_of_the_log(
     backlog = Backlog(work, "work", wait=waits.append)
     backlog.put("bad")
     backlog.put("good")
-    assert backlog.flush(20)
+    assert backlog.flush(60)
     assert (tried.count("bad"), done) == (TRIES, ["good"])
     assert "work: given up: RuntimeError" in caplog.text
     assert "secret" not in caplog.text
@@ -247,16 +247,16 @@ def test_beyond_its_limit_the_oldest_is_dropped(caplog: pytest.LogCaptureFixture
 
     def work(item: int) -> None:
         reached.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         done.append(item)
 
     backlog = Backlog(work, "work", limit=3)
     backlog.put(0)
-    assert reached.wait(20)
+    assert reached.wait(60)
     for number in range(1, 6):
         backlog.put(number)
     go_on.set()
-    assert backlog.flush(20)
+    assert backlog.flush(60)
     assert done == [0, 3, 4, 5]
     assert "work: 3 wait, as the work hangs; the oldest is dropped" in caplog.text
 
@@ -264,13 +264,13 @@ def test_beyond_its_limit_the_oldest_is_dropped(caplog: pytest.LogCaptureFixture
 def test_no_thread_is_left_when_there_is_nothing_to_do() -> None:
     backlog: Backlog[int] = Backlog(lambda item: None, "a name of its own")
     backlog.put(1)
-    assert backlog.flush(20)
+    assert backlog.flush(60)
     left = [thread for thread in threading.enumerate() if thread.name == "a name of its own"]
     for thread in left:
-        thread.join(20)
+        thread.join(60)
     assert not any(thread.is_alive() for thread in left)
     backlog.put(2)
-    assert backlog.flush(20), "it begins anew"
+    assert backlog.flush(60), "it begins anew"
 
 
 def test_a_forked_child_begins_with_nothing_and_can_work() -> None:
@@ -281,23 +281,23 @@ def test_a_forked_child_begins_with_nothing_and_can_work() -> None:
     def work(item: str) -> None:
         if item == "parent":
             reached.set()
-            assert go_on.wait(20)
+            assert go_on.wait(60)
         done.append(item)
 
     backlog = Backlog(work, "work")
     backlog.put("parent")
-    assert reached.wait(20)
+    assert reached.wait(60)
     child = os.fork()
     if child == 0:
         code = 1
         try:
             backlog.put("child")
-            code = 0 if backlog.flush(20) and done == ["child"] else 2
+            code = 0 if backlog.flush(60) and done == ["child"] else 2
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     go_on.set()
-    assert backlog.flush(20)
+    assert backlog.flush(60)
     assert done == ["parent"]
 
 

@@ -226,6 +226,7 @@ def test_an_untrusted_certificate_is_refused(tmp_path: Path, tell: Tell) -> None
 def test_a_slow_target_is_given_up_and_holds_up_no_other(
     store: Store, app: Application, tell: Tell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(posting, "TIMEOUT", 60)
     hold = threading.Event()
     with application() as slow:
         slow.answers = [Answer(hold=hold)] * 10
@@ -240,7 +241,7 @@ def test_a_slow_target_is_given_up_and_holds_up_no_other(
         keep(store, "app", "msg_late")
         app.wait_for(11)  # what becomes due meanwhile is sent, too
         hold.set()
-        sending.join(20)
+        sending.join(60)
     assert {each.status for each in notices(store).values()} == {SENT}
 
 

@@ -20,7 +20,7 @@ def test_it_is_made_once_for_all_who_ask_at_first() -> None:
 
     def make() -> Any:
         begun.set()
-        ready.wait(30)
+        ready.wait(60)
         app = FastAPI()
         app.get("/")(lambda: len(made))
         made.append(app)

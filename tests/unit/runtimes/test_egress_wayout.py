@@ -159,7 +159,7 @@ def test_the_helper_ends_when_nobody_holds_its_input() -> None:
         while b"ready\n" not in pipes.receive():
             pass
         pipes._stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_helper_that_ends_or_talks_nonsense_is_told(code: str, caplog: pytest.
     with _way_out(Egress("shop", ()), [sys.executable, "-uc", code]) as (way_out, _):
         way_out.wait()
         for thread in way_out._threads[1:]:
-            thread.join(30)
+            thread.join(60)
         assert not way_out._threads[1].is_alive()
     assert [text for text in caplog.messages if "it reaches nothing any more" in text]
 

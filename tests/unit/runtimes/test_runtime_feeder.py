@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from flowmate_airflow.runtimes.feeder import Feeder
 
-PATIENCE = 30
+PATIENCE = 60
 
 
 class Stdin:

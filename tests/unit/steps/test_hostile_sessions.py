@@ -20,7 +20,7 @@ from flowmate_airflow.steps.sinks import PIPE_BYTES, Pipe
 from flowmate_airflow.store import states
 from flowmate_airflow.store.store import open_store
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 def ends_at_once(lines: Iterator[dict[str, Any]]) -> Iterator[Any]:
