@@ -20,7 +20,8 @@ from nasty import Nasty
 from flowmate_airflow.auth.connections import ANY, Stored, read, write
 from flowmate_airflow.auth.grants import MARK, TOKEN, Grant
 from flowmate_airflow.auth.refusals import looking_name, split_name
-from flowmate_airflow.auth.renewing import Renewer
+from flowmate_airflow.auth.renewal import Fresh
+from flowmate_airflow.auth.renewing import WAIT_SECONDS, Renewer
 from flowmate_airflow.catalog.oauth import OAuth2
 from flowmate_airflow.store.store import Store, close_stores, open_store
 
@@ -135,6 +136,13 @@ def told(connection: Any) -> dict[str, Any]:
     return problem
 
 
+class _Patient(Renewer):
+    """Waits for a renewal longer than who is served may: most tests need its end, on a busy machine too."""
+
+    def fresh(self, stored: Stored, wait: float = WAIT_SECONDS, refused: str | None = None) -> Fresh:
+        return super().fresh(stored, 60 if wait == WAIT_SECONDS else wait, refused)
+
+
 @contextmanager
 def linked_airflow(
     home: Path, monkeypatch: pytest.MonkeyPatch, nasty: Nasty, postgres: str | None = None
@@ -157,7 +165,7 @@ def linked_airflow(
     monkeypatch.setenv("AIRFLOW__FLOWMATE__CONNECTORS_FOLDER", str(folder))
     monkeypatch.setattr(origins, "configured", lambda: None)
     monkeypatch.setattr(methods, "_known", {})
-    monkeypatch.setattr(renewing, "_renewer", Renewer(renewing.renew_stored))
+    monkeypatch.setattr(renewing, "_renewer", _Patient(renewing.renew_stored))
     arguments = {} if postgres else {"connect_args": {"timeout": 30}}
     engine = sqlalchemy.create_engine(postgres or f"sqlite:///{home}/airflow.db", poolclass=NullPool, **arguments)
     tables: Any = [Connection.__table__]
