@@ -139,7 +139,7 @@ def test_every_good_flow_becomes_a_dag(home: Path, dags: Path) -> None:
     assert result["errors"] == {}
     assert "flowmate_subscriptions" in result["dags"]  # one of them has its address registered
     starting = {name for name in result["dags"] if name.endswith("__tenants")}
-    assert starting == {"orders_to_erp__tenants", "tenants_linked__tenants"}
+    assert starting == {"orders_to_erp__tenants", "tenants_linked__tenants", "tenants_listed__tenants"}
     assert len(result["dags"]) == len(flows) + len(starting) + 1
     timetables = {name: data["dag"]["timetable"]["__type"].rpartition(".")[2] for name, data in result["dags"].items()}
     assert timetables["schedule_none"] == timetables["minimal"] == "NullTimetable"
