@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 from harness import (
+    PATIENCE,
     Client,
     LocalAirflow,
     LocalPostgres,
@@ -88,7 +89,7 @@ def airflow(
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A browser, in which nobody has signed in."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -100,6 +101,7 @@ def browser() -> Iterator[Browser]:
         *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
         *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     ]
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=flags)
         yield started

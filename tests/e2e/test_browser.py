@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from harness import Client, wait_until
+from harness import PATIENCE, Client, wait_until
 from local_airflow import PASSWORD, USER
 from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import TimeoutError as BrowserTimeoutError
@@ -20,7 +20,6 @@ steps:
   - {id: doubled, title: Double each, map: '{"double": data.number * 2}'}
 """
 BROKEN = "flowmate: 1\nsteps:\n  - {id: one, use: probe/emitt, with: {count: 1}}\n"
-expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def page(airflow: Client, browser: Browser) -> Iterator[Page]:
         viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
     )
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE * 1000)
     page.goto(airflow.url)
     page.fill("input[name=username]", USER)
     page.fill("input[name=password]", PASSWORD)
@@ -80,7 +79,8 @@ def test_a_broken_flow_is_explained_among_the_import_errors(airflow: Client, pag
             dialog = page.get_by_role("dialog")
             dialog.get_by_text("teams/mistaken.yaml").first.click(timeout=5_000)
             expect(dialog.get_by_text("did you mean `emit`?")).to_be_visible(timeout=5_000)
-            expect(dialog.get_by_text("teams/mistaken.yaml:3:20: `probe` has no function `emitt`")).to_be_visible()
+            place = dialog.get_by_text("teams/mistaken.yaml:3:20: `probe` has no function `emitt`")
+            expect(place).to_be_visible(timeout=5_000)
         except (BrowserTimeoutError, AssertionError):
             return None
         return True

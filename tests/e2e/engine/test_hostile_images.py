@@ -70,7 +70,7 @@ def _volumes() -> set[str]:
 def test_what_an_image_declares_does_no_harm(client: docker.APIClient) -> None:
     before = _volumes()
     with _running(client, "print(open('/proc/self/status').read())\nimport time; time.sleep(2.5)") as running:
-        (found,) = client.containers(filters={"label": "flowmate.test=hostile"})
+        (found,) = client.containers(all=True, filters={"label": "flowmate.test=hostile"})
         facts = client.inspect_container(found["Id"])
         status = b"\n".join(line for _, line in running.lines()).decode()
         assert running.wait() == 0

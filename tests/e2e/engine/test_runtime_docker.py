@@ -220,7 +220,8 @@ def test_input_that_nobody_reads_is_no_error(runtime: DockerRuntime, code: str) 
 
 @pytest.mark.parametrize("code", [STUBBORN, f"print('ready', flush=True)\n{SLEEP}"], ids=["ignores", "obeys"])
 def test_stop_ends_it_also_from_the_handler_of_a_signal(runtime: DockerRuntime, code: str) -> None:
-    with runtime.start(job(code), []) as running:
+    grace = 0.5 if code == STUBBORN else PATIENCE  # one that obeys may be slow
+    with runtime.start(job(code, stop_grace=grace), []) as running:
 
         def stop(*_: object) -> None:
             running.stop()

@@ -235,7 +235,7 @@ def test_a_container_has_its_secrets_in_its_memory_only(airflow: Client, flow) -
     flow.add("canary_hanging", HANGING)
     run = airflow.trigger("canary_hanging")
     airflow.wait_for_log("canary_hanging", run, "hangs", "hanging now")
-    (running,) = containers("flowmate.step=hangs")
+    (running,) = containers("flowmate.flow=canary_hanging")  # others have a step of that name
     inspected = docker("inspect", running) + docker("top", running, "-eo", "pid,args") + docker("diff", running)
     in_processes = HUNT.in_processes()
     airflow.set_run_state("canary_hanging", run, "failed")

@@ -18,7 +18,7 @@ import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from harness import Client, LocalAirflow, wait_until
+from harness import PATIENCE, Client, LocalAirflow, wait_until
 from local_airflow import PASSWORD, USER
 from nasty import Nasty
 from oauth1_server import OAuth1Server
@@ -44,7 +44,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A browser window of somebody who was never here."""
     context = browser.new_context(viewport={"width": 1100, "height": 900})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE * 1000)
     yield page
     context.close()
 

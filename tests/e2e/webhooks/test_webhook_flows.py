@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from harness import Client, wait_until
+from harness import PATIENCE, Client, wait_until
 from senders import SECRET, GithubSender, KeyedService, hook_url, wait_for_endpoint
 from standardwebhooks.webhooks import Webhook
 
@@ -65,11 +65,11 @@ def runs_of(airflow: Client, dag_id: str) -> list[dict[str, Any]]:
 
 
 def wait_until_idle(airflow: Client, dag_id: str) -> list[dict[str, Any]]:
-    """Return all runs of a flow once none is active."""
+    """Return all runs of a flow, of which there is one at least, once none is active."""
 
     def look() -> list[dict[str, Any]] | None:
         runs = runs_of(airflow, dag_id)
-        return runs if all(run["state"] in ("success", "failed") for run in runs) else None
+        return runs if runs and all(run["state"] in ("success", "failed") for run in runs) else None
 
     return wait_until(f"the end of the runs of {dag_id}", look)
 
@@ -97,7 +97,8 @@ def test_a_burst_becomes_a_few_runs(airflow: Client, hook, service: KeyedService
         "all of the burst",
         lambda: sum(key.startswith("burst-") for key in list(service.records)) == 400 or None,
     )
-    assert len(wait_until_idle(airflow, "burst")) <= 8
+    # How many depends on how long the sending takes: each run takes all that came while the one before it ran.
+    assert len(wait_until_idle(airflow, "burst")) <= 20
     assert all(service.times[f"burst-{number}"] == 1 for number in range(400))
 
 
@@ -131,7 +132,7 @@ def test_a_standard_webhook_and_the_answer_to_its_caller(airflow: Client, flow):
         "answering",
         """
 flowmate: 1
-webhook: {connection: standard_hooks, reply: {step: sum, within: 60s}}
+webhook: {connection: standard_hooks, reply: {step: sum, within: 5m}}
 defaults: {retries: 0}
 steps:
   - id: sum
@@ -149,7 +150,7 @@ steps:
             "webhook-timestamp": str(int(moment.timestamp())),
             "webhook-signature": Webhook(STANDARD_SECRET).sign(f"msg_{number}", moment, body),
         }
-        return requests.post(url, body, headers=headers, timeout=90)
+        return requests.post(url, body, headers=headers, timeout=PATIENCE + 60)
 
     wait_until("the endpoint", lambda: post(0, {"a": 1, "b": 1}).ok or None)
     answer = post(1, {"a": 20, "b": 22})
@@ -257,7 +258,8 @@ with DAG("by_hand", schedule=[webhook_asset(endpoint)]):
 
     def look() -> Any:
         for run in runs_of(airflow, "by_hand"):
-            if run["state"] == "success" and 42 in airflow.xcom("by_hand", run["dag_run_id"], "numbers"):
+            # Another run may have taken the event: what finds none is skipped, has no value, and is a success.
+            if run["state"] == "success" and 42 in (airflow.xcom("by_hand", run["dag_run_id"], "numbers") or ()):
                 return True
         return None
 
