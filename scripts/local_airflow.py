@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -24,13 +25,20 @@ PASSWORD = "admin"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 
+PORTS = range(20_000, 32_000)
+"""Below those that systems give to outgoing connections: one would be in the way of a server that is restarted."""
+
+
 def free_ports(count: int) -> list[int]:
     """Return ports of the loopback that nothing listens on, each another."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
 class LocalAirflow:
@@ -202,7 +210,9 @@ class LocalAirflow:
         tails = []
         for path in sorted((self.home / "output").glob("*.log")):
             told = [line for line in path.read_text(errors="replace").splitlines() if "http.access" not in line]
-            tails.append("\n".join([f"---- {path.name}", *told[-lines:]]))
+            # The scheduler says so of a task that it lets fail, of which no task's log tells.
+            failed = [line for line in told[:-lines] if "finished with state" in line]
+            tails.append("\n".join([f"---- {path.name}", *failed, *told[-lines:]]))
         for path in self._failed_logs()[-3:]:
             tails.append("\n".join([f"---- {path.parent.name}/{path.name}", *_plain_tail(path, lines)]))
         return "\n".join(tails)

@@ -22,12 +22,23 @@ POLL_BROKEN = 5.0
 """Seconds until it is tried again when the store does not answer."""
 SETTLE = 2.0
 """Seconds between two looks at what became of the runs that took events."""
+REST = 3.0
+"""Seconds that a deferred task rests before it may be woken: see :func:`rest`."""
 SELDOM = 60.0
 """Seconds in which a warning is not repeated."""
 _MAX_WARNINGS = 1000
 
 Seen: TypeAlias = Mapping[str, Mapping[str, Waiting]]
 """What waits, by endpoint and tenant."""
+
+
+async def rest() -> None:
+    """Wait until the scheduler has heard that the process which deferred is over.
+
+    Where the task is queued or runs again by then, Airflow (3.3.2, `SchedulerJobRunner.process_executor_events`) takes
+    the old process's end for that of the new one, and lets the task fail.
+    """
+    await asyncio.sleep(REST)
 
 
 class Looking(Generic[T]):

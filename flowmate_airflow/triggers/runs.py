@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from flowmate_airflow.triggers.looking import POLL_BROKEN, warn
+from flowmate_airflow.triggers.looking import POLL_BROKEN, rest, warn
 
 ACTIVE = ("queued", "running")
 """The states of runs that are not over."""
@@ -38,6 +38,7 @@ class RunsOverTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event."""
+        await rest()
         for start in range(0, len(self.run_ids), GROUP):
             pause = POLL
             while await self._are_active(self.run_ids[start : start + GROUP]):

@@ -16,7 +16,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 from flowmate_airflow.batches.message import Message
 from flowmate_airflow.steps.errors import StepError
 from flowmate_airflow.store.waiting import Waiting
-from flowmate_airflow.triggers.looking import POLL, SETTLE, Seen, waiting_events, warn
+from flowmate_airflow.triggers.looking import POLL, SETTLE, Seen, rest, waiting_events, warn
 from flowmate_airflow.triggers.matching import find_match
 from flowmate_airflow.triggers.settling import settle_runs
 from flowmate_airflow.webhooks.endpoints import EXTRA, Endpoint
@@ -209,6 +209,7 @@ class WebhookTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event."""
+        await rest()
         after, until = self.after, datetime.fromisoformat(self.until)
         again = time.monotonic() + AGAIN
         while datetime.now(timezone.utc) < until:

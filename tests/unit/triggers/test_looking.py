@@ -24,6 +24,7 @@ from flowmate_airflow.triggers.webhook import WebhookEventTrigger
 @pytest.fixture(autouse=True)
 def _nothing_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looking, "_warned", {})
+    monkeypatch.setattr(looking, "REST", 0)
 
 
 class Store:
@@ -135,6 +136,30 @@ def test_what_cannot_be_looked_at_wakes_no_task_and_ends_no_trigger(monkeypatch:
 
     assert asyncio.run(asyncio.wait_for(act(), 60)) == {"last": 7}
     assert len(calls) == 3
+
+
+def test_a_task_rests_before_it_is_woken_by_what_is_there_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+
+    async def sleep(seconds: float) -> None:
+        done.append(seconds)
+
+    def find_match(*_: object) -> tuple[bool, int]:
+        done.append("look")
+        return True, 7
+
+    monkeypatch.setattr(looking, "REST", 3.0)
+    monkeypatch.setattr(looking.asyncio, "sleep", sleep)
+    monkeypatch.setattr(webhook, "find_match", find_match)
+    monkeypatch.setattr(webhook, "waiting_events", Looking(_waiting(7), 60, {}))
+    trigger = webhook.WebhookTrigger(endpoint="orders", after=0, until="2999-01-01T00:00:00+00:00")
+
+    async def act() -> None:
+        async for _ in trigger.run():
+            return
+
+    asyncio.run(act())
+    assert done == [3.0, "look"]
 
 
 def test_a_flow_starts_although_nobody_says_what_became_of_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import DRCount
 
-from flowmate_airflow.triggers import runs
+from flowmate_airflow.triggers import looking, runs
 from flowmate_airflow.triggers.runs import GROUP, RunsOverTrigger
 
 
@@ -34,11 +34,15 @@ class Supervisor:
 
 
 @pytest.fixture(autouse=True)
-def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def sleep(_seconds: float) -> None:
-        return None
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that were made, in no time."""
+    made: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        made.append(seconds)
 
     monkeypatch.setattr(runs.asyncio, "sleep", sleep)
+    return made
 
 
 def _wait(monkeypatch: pytest.MonkeyPatch, supervisor: Supervisor, run_ids: list[str]) -> list[Any]:
@@ -55,6 +59,13 @@ def test_it_fires_once_when_all_are_over(monkeypatch: pytest.MonkeyPatch) -> Non
     supervisor = Supervisor(names[:3])
     assert _wait(monkeypatch, supervisor, names) == [{"over": len(names)}]
     assert [len(asked) for asked in supervisor.asked] == [GROUP] * 4 + [10]
+
+
+def test_a_task_rests_before_it_is_woken_by_runs_that_are_over(
+    monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    assert _wait(monkeypatch, Supervisor([]), ["r"]) == [{"over": 1}]
+    assert pauses == [looking.REST]
 
 
 def test_trouble_is_no_end(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
