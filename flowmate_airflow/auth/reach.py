@@ -20,7 +20,7 @@ _PORTS = {"https": 443, "http": 80}
 def address_of(method: AuthMethod, template: str, values: Mapping[str, str]) -> str:
     """Return an address of a method with its values.
 
-    Where a value alone says which host it is, that is one of the manifest's `hosts`, if it lists any: an application's
+    Where values say whose host it is, that is one of the manifest's `hosts`, if it lists any: an application's
     secret goes to no host that a tenant has chosen.
 
     :raises LoginError: a value is missing, or leads where it must not

@@ -10,7 +10,7 @@ from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.oauth import OAuth1, OAuth2
-from flowmate_airflow.catalog.placeholders import is_chosen_host, names_in_host
+from flowmate_airflow.catalog.placeholders import ends_open, is_chosen_host, names_in_host
 
 CLIENT_ID = "client_id"
 CLIENT_SECRET = "client_secret"  # noqa: S105
@@ -54,8 +54,9 @@ def client_of(method: AuthMethod, account: Account, application: Account | None)
     chosen = _chosen_host(method)
     if source is application and source.password and chosen is not None:
         raise LoginError(
-            f"`{chosen}` alone says which host gets the secret of the Connection `{source.conn_id}`: list the `hosts` "
-            "in the manifest, or let tenants fill in the client id and secret of an application of their own"
+            f"`{chosen}`, which tenants fill in, says whose host gets the secret of the Connection "
+            f"`{source.conn_id}`: list the `hosts` in the manifest, each with a domain of its own, or let tenants fill "
+            "in the client id and secret of an application of their own"
         )
     return Client(source.login, source.password or None, *_certificate(source))
 
@@ -78,12 +79,15 @@ def values_of(method: AuthMethod, account: Account, client: Client | None) -> Ma
 
 
 def _chosen_host(method: AuthMethod) -> str | None:
-    """Return the field of a form that alone says where a client's secret goes; None where the manifest has a say."""
-    if not isinstance(method, OAuth2) or method.hosts or method.private:
+    """Return the field of a form that says where a client's secret goes; None where the manifest has a say."""
+    if not isinstance(method, OAuth2) or method.private:
+        return None
+    # A host that is listed as what the form says is no say of the manifest's.
+    if method.hosts and not any(map(ends_open, method.hosts)):
         return None
     addresses = (method.token_url, method.refresh_url, method.revoke_url)
-    names = (names_in_host(address)[0] for address in addresses if address is not None and is_chosen_host(address))
-    return next((name for name in names if name in method.asked), None)
+    chosen = (address for address in addresses if address is not None and is_chosen_host(address))
+    return next((name for address in chosen for name in names_in_host(address) if name in method.asked), None)
 
 
 def _certificate(account: Account) -> tuple[str | None, str | None]:

@@ -29,11 +29,21 @@ def names_in_host(template: str) -> list[str]:
 
 
 def is_chosen_host(template: str) -> bool:
-    """Whether a value alone says, in an address, which host it is."""
+    """Whether values say, in an address, whose host it is: behind them stands no domain of the manifest's author."""
     written = WRITTEN.fullmatch(template)
-    return BEGUN.fullmatch(template) is not None or (
-        written is not None and NAME.fullmatch(written["host"]) is not None
-    )
+    return BEGUN.fullmatch(template) is not None or (written is not None and ends_open(written["host"]))
+
+
+def ends_open(host: str) -> bool:
+    """Whether what follows the last value of a host is less than a domain, as `.example.com` is one.
+
+    That `.co.uk` is none either is for the manifest's author to know.
+    """
+    values = list(NAME.finditer(host))
+    if not values:
+        return False
+    end = re.sub(r":[0-9]*$", "", host[values[-1].end() :])
+    return re.fullmatch(r"[A-Za-z0-9-]*(\.[A-Za-z0-9-]+){2,}", end) is None
 
 
 def texts_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -8,6 +8,7 @@ import pytest
 
 from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.auth.reach import address_of
 from flowmate_airflow.auth.values import client_of
 from flowmate_airflow.catalog.oauth import OAuth2
 
@@ -26,12 +27,36 @@ def method(token_url: str, **more: Any) -> OAuth2:
     )
 
 
-@pytest.mark.parametrize("address", ["https://{server}/token", "{server}/token"])
-def test_the_applications_secret_goes_to_no_host_that_a_tenant_has_chosen(address: str) -> None:
-    with pytest.raises(LoginError, match="`server` alone says which host") as caught:
-        client_of(method(address), Account("flowmate.shop.acme"), SHARED)
+@pytest.mark.parametrize("hosts", [[], ["{server}"], ["*.example.com", "*.{server}"]])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://{server}/token",
+        "{server}/token",
+        "https://{server}:8443/token",
+        "https://www.{server}/token",
+        "https://{server}.com/token",
+        "https://login-{server}/token",
+        "https://{server}.{server}:443/token",
+    ],
+)
+def test_the_applications_secret_goes_to_no_host_that_a_tenant_has_chosen(address: str, hosts: list[str]) -> None:
+    with pytest.raises(LoginError, match="`server`, which tenants fill in, says whose host") as caught:
+        client_of(method(address, hosts=hosts), Account("flowmate.shop.acme"), SHARED)
     assert caught.value.kind == "config"
     assert "our-secret" not in caught.value.text
+
+
+@pytest.mark.parametrize(
+    "address", ["https://{server}:8443/token", "https://www.{server}/token", "https://{server}/token", "{url}/token"]
+)
+def test_nothing_goes_to_a_host_that_is_not_listed(address: str) -> None:
+    values = {"server": "evil.example.org", "url": "https://evil.example.org"}
+    asked = method(address, hosts=["*.example.com"])
+    with pytest.raises(LoginError, match="not among the `hosts` of the manifest"):
+        address_of(asked, asked.token_url, values)
+    listed = method(address, hosts=["{server}", "{server}:8443", "www.{server}"])
+    assert "evil.example.org" in address_of(listed, listed.token_url, values)
 
 
 @pytest.mark.parametrize(
@@ -40,11 +65,13 @@ def test_the_applications_secret_goes_to_no_host_that_a_tenant_has_chosen(addres
         method("https://{server}/token", hosts=["*.example.com"]),
         method("{server}/token", private=True),
         method("https://{server}.example.com/token"),
+        method("https://{server}.example.com:8443/token", hosts=["{server}.example.com:8443"]),
+        method("https://api-{server}.eu.example.com/token"),
         method(
             "https://login.example.com/token", token_metadata={"instance": "extra.server"}, refresh_url="{server}/t"
         ),
     ],
-    ids=["listed", "private", "a label only", "told by the provider"],
+    ids=["listed", "private", "a label only", "a label and a port", "a part of a label", "told by the provider"],
 )
 def test_it_goes_where_the_manifest_has_a_say(chosen: OAuth2) -> None:
     assert client_of(chosen, Account("flowmate.shop.acme"), SHARED).client_id == "our-client"
