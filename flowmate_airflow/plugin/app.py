@@ -9,10 +9,27 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flowmate_airflow.flows.schema import flow_schema
+from flowmate_airflow.net.prefix import put_back
 from flowmate_airflow.plugin.lazy import Lazy
 from flowmate_airflow.webhooks.mount import Mounted
+
+MOUNTED = "/flowmate"
+"""Where the app is mounted in Airflow's."""
+
+
+class _Prefixed:
+    """Lets all requests have Airflow's own prefix, also those that have come through a proxy which takes it off."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            put_back(scope, MOUNTED)
+        await self._app(scope, receive, send)
 
 
 def make_app(hooks: Mounted) -> FastAPI:
@@ -34,6 +51,7 @@ def make_app(hooks: Mounted) -> FastAPI:
         return JSONResponse(_schema(), media_type="application/schema+json", headers={"Cache-Control": "max-age=3600"})
 
     app.mount("", Lazy(_links))
+    app.add_middleware(_Prefixed)
     return app
 
 

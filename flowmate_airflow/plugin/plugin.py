@@ -6,11 +6,11 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from flowmate_airflow.plugin.app import make_app
+from flowmate_airflow.plugin.app import MOUNTED, make_app
 from flowmate_airflow.settings import setting
 from flowmate_airflow.webhooks.mount import Mounted
 
-_HOOKS = "/flowmate/hooks"
+_HOOKS = f"{MOUNTED}/hooks"
 
 
 def _listeners() -> list[Any]:
@@ -30,7 +30,7 @@ def _apps() -> list[Any]:
     hooks = Mounted(_HOOKS)
     return [
         {"name": "FlowMate webhooks", "url_prefix": _HOOKS, "app": hooks},
-        {"name": "FlowMate", "url_prefix": "/flowmate", "app": make_app(hooks)},
+        {"name": "FlowMate", "url_prefix": MOUNTED, "app": make_app(hooks)},
     ]
 
 

@@ -235,7 +235,7 @@ class Receiver:
         if request.method == "OPTIONS":
             return answer(204, headers=(_ALLOWED,))
         if target is None:
-            dummy_work(request)
+            await self._spend(request)
             raise Rejected("there is no such endpoint, or its token is not right")
         is_question = request.method == "HEAD"
         proven = replace(request, method=known.scheme.methods[0]) if is_question else request
@@ -245,6 +245,13 @@ class Receiver:
         if wait:
             return later(wait, 429)
         return target.ack if is_question else await self._taken(target, request, verified)
+
+    async def _spend(self, request: HookRequest) -> None:
+        """Take the time that a check takes: who asks shall not learn which endpoints there are."""
+        if len(request.body) <= _AT_ONCE:
+            dummy_work(request)
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._pool, dummy_work, request)
 
     async def _checked(self, target: Target, check: Any, request: HookRequest, secrets: tuple[str, ...]) -> Any:
         """Return what a check says, in a thread where it may wait for the network or has much to read."""

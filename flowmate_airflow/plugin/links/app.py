@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from flowmate_airflow.plugin.app import MOUNTED
 from flowmate_airflow.plugin.links import pages
 from flowmate_airflow.plugin.links.api import make_api
 from flowmate_airflow.plugin.links.browsers import root
@@ -23,7 +24,6 @@ from flowmate_airflow.plugin.links.people import SignIn, airflow_person, magic_p
 from flowmate_airflow.settings import SettingError
 from flowmate_airflow.store.errors import StoreError
 
-MOUNTED = "/flowmate"
 _SAID = {404: "There is no such page.", 405: "This page is for something else.", 413: "What was sent is too large."}
 
 

@@ -191,7 +191,7 @@ def serving_pages(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]
         monkeypatch.setattr(links_app, "make_links", lambda: _links_for(setting("embedding_origins")))
         app = FastAPI(openapi_url=None)
         app.mount("/flowmate", make_app(Mounted("/flowmate/hooks")))
-        app.add_middleware(_Logged, seen=seen)
+        app.add_middleware(Logged, seen=seen)
         yield Site(app, made, manager, seen, after)
 
 
@@ -201,7 +201,7 @@ def _links_for(origins: str) -> Any:
     return make_links()
 
 
-class _Logged:
+class Logged:
     """What an access log sees."""
 
     def __init__(self, app: Any, seen: list[str]) -> None:

@@ -6,13 +6,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from nasty import Nasty
-from pages_harness import HOME, TENANT, Browser, Site, consented, onward, path_of, read_page, tags_of
+from pages_harness import HOME, TENANT, Browser, Logged, Site, consented, onward, path_of, read_page, tags_of
 
 from flowmate_airflow.auth import magic
 from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.plugin.app import make_app
 from flowmate_airflow.store import linked, magiclinks
 from flowmate_airflow.store.errors import StoreError
+from flowmate_airflow.webhooks.mount import Mounted
 
 
 def made(site: Site, **more: Any) -> str:
@@ -189,6 +193,18 @@ def test_no_access_log_has_a_links_token(site: Site, shop: Nasty) -> None:
     customer.get(page)
     customer.submit(form_of(customer, page), key=shop.api_key)
     assert set(site.seen) <= {"/flowmate/connect/***?", "/flowmate/connect/***?***"}
+
+
+@pytest.mark.parametrize("path", ["/airflow/flowmate", "/flowmate"], ids=["with the prefix", "a proxy took it off"])
+def test_no_access_log_has_a_links_token_behind_a_prefix(site: Site, path: str) -> None:
+    host = FastAPI(root_path="/airflow")
+    host.mount("/flowmate", make_app(Mounted("/flowmate/hooks")))
+    seen: list[str] = []
+    host.add_middleware(Logged, seen=seen)
+    client = TestClient(host, base_url=HOME)
+    assert client.get(f"{path}/connect/some-canary-token").status_code == 404
+    assert client.get(f"{path}/links/callback/shop/x", params={"code": "canary", "state": "canary"}).status_code < 500
+    assert seen[:2] == ["/airflow/flowmate/connect/***?", "/airflow/flowmate/links/callback/***?***"]
 
 
 def test_the_session_is_over_with_the_link(site: Site, shop: Nasty, monkeypatch: pytest.MonkeyPatch) -> None:
