@@ -22,7 +22,7 @@ from flowmate_airflow.store.deliveries import RECEIVED, REJECTED, NewDelivery
 from flowmate_airflow.store.errors import StoreError
 from flowmate_airflow.store.replies import put_reply
 from flowmate_airflow.store.store import Store, open_store
-from flowmate_airflow.webhooks import held, known
+from flowmate_airflow.webhooks import held, known, receiver
 from flowmate_airflow.webhooks.endpoints import Endpoint
 from flowmate_airflow.webhooks.inbox import Inbox
 from flowmate_airflow.webhooks.schemes import SCHEMES, sign
@@ -527,3 +527,15 @@ def test_a_flow_cannot_smuggle_headers_into_an_answer(tmp_path: Path) -> None:
         assert answer.status == 200
         assert "set-cookie" not in answer.headers
         assert "content-type" not in answer.headers
+
+
+@pytest.mark.parametrize(("size", "beside"), [(1000, False), (900_000, True)])
+def test_a_large_body_for_nobody_is_not_judged_on_the_loop(
+    unstored: Served, monkeypatch: pytest.MonkeyPatch, size: int, beside: bool
+) -> None:
+    threads: list[str] = []
+    monkeypatch.setattr(receiver, "dummy_work", lambda _: threads.append(threading.current_thread().name))
+    body = b"x" * size
+    assert unstored.post("nobody", body, headers=signed_headers(body)).status == 401
+    assert threads
+    assert {name.startswith("flowmate-webhooks") for name in threads} == {beside}
