@@ -27,8 +27,8 @@ WAIT_SECONDS = 4.0
 execution_api_timeout`."""
 MAX_WAITING = 8
 """Threads of one process that may wait at once: the API server has some forty for all that it does."""
-MAX_RENEWING = 16
-"""Connections that one process renews at once."""
+MAX_RENEWING = 8
+"""Connections for one connector that one process renews at once: a provider that hangs keeps no other one waiting."""
 
 
 class Renewer:
@@ -42,7 +42,7 @@ class Renewer:
         self._lock = threading.Lock()
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._running: dict[str, Future[Fresh | None]] = {}
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: dict[str, ThreadPoolExecutor] = {}
 
     def fresh(self, stored: Stored, wait: float = WAIT_SECONDS, refused: str | None = None) -> Fresh:
         """Return a Connection of Airflow's database with fresh credentials, or what stands against them.
@@ -55,7 +55,7 @@ class Renewer:
         must = is_refused(stored.grant, refused)
         if not must and not is_due(stored.conn_id, stored.grant):
             return Fresh(stored)
-        running = self._begin(stored.conn_id, refused if must else None)
+        running = self._begin(stored, refused if must else None)
         if not must and lasts(stored.grant):
             return Fresh(stored)
         found = self._result(running, stored, wait)
@@ -63,13 +63,16 @@ class Renewer:
             return Fresh(found.stored)  # it is not over yet, and nothing better is to be had
         return found
 
-    def _begin(self, conn_id: str, refused: str | None) -> Future[Fresh | None]:
+    def _begin(self, stored: Stored, refused: str | None) -> Future[Fresh | None]:
+        conn_id, connector = stored.conn_id, str(stored.mark.get("connector"))
         with self._lock:
             running = self._running.get(conn_id)
             if running is None:
-                if self._threads is None:
-                    self._threads = ThreadPoolExecutor(MAX_RENEWING, thread_name_prefix="flowmate-renewal")
-                running = self._running[conn_id] = self._threads.submit(self._run, conn_id, refused)
+                threads = self._threads.get(connector)
+                if threads is None:
+                    threads = ThreadPoolExecutor(MAX_RENEWING, thread_name_prefix="flowmate-renewal")
+                    self._threads[connector] = threads
+                running = self._running[conn_id] = threads.submit(self._run, conn_id, refused)
         return running
 
     def _run(self, conn_id: str, refused: str | None) -> Fresh | None:

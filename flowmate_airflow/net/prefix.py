@@ -1,4 +1,4 @@
-"""The prefix that Airflow's API server has before all its addresses, `[api] base_url`."""
+"""The path of Airflow's own address, such as `/airflow`, which some proxies take off before they hand a request on."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import MutableMapping
 from typing import Any
 
 
-def put_back(scope: MutableMapping[str, Any], mounted: str) -> None:
-    """Put the prefix before the path of a request again, where a proxy has taken it off.
+def put_prefix_back(scope: MutableMapping[str, Any], mounted: str) -> None:
+    """Let a request's path begin with its `root_path`, as the sender wrote it, where a proxy has taken the prefix off.
 
-    Airflow answers with it and without. Only with it does the path begin with `root_path` (ASGI), by which an app that
-    is mounted finds its own part.
+    Starlette finds a mounted app with and without the prefix. Either way `root_path` is both, the prefix and where the
+    app is mounted, and whoever takes that off the path, as the routes of a mounted app do, would take off nothing.
 
-    :param scope: of a request to an app that is mounted; it is changed
-    :param mounted: where it is mounted, below the prefix
+    :param scope: of an HTTP request that has come to a mounted app; it is changed in place
+    :param mounted: where the app is mounted, below the prefix
     """
     root: str = scope.get("root_path", "")
     path: str = scope["path"]
-    if path == root or path.startswith(f"{root}/"):
+    if not root or path == root or path.startswith(f"{root}/"):
         return
     prefix = root.removesuffix(mounted)
-    scope["path"] = f"{prefix}{path}"
-    if "raw_path" in scope:
-        scope["raw_path"] = prefix.encode() + (scope["raw_path"] or path.encode())
+    scope["path"] = prefix + path
+    raw: bytes | None = scope.get("raw_path")
+    if raw:
+        scope["raw_path"] = prefix.encode() + raw

@@ -21,7 +21,8 @@ from renewal_harness import CONN_ID, Linked, told
 from flowmate_airflow.auth import renewal
 from flowmate_airflow.auth.asking import ask
 from flowmate_airflow.auth.connections import Stored, save_login
-from flowmate_airflow.auth.renewing import MAX_WAITING, Renewer
+from flowmate_airflow.auth.grants import MARK
+from flowmate_airflow.auth.renewing import MAX_RENEWING, MAX_WAITING, Renewer
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.store import renewals
 from flowmate_airflow.store.sql import now
@@ -308,6 +309,25 @@ def test_few_may_wait_at_once() -> None:
         go.set()
         assert [waiter.result().problem for waiter in waiters] == [None] * MAX_WAITING
     assert not renewer._running
+
+
+def test_a_provider_that_hangs_delays_no_other_connector() -> None:
+    go = threading.Event()
+
+    def of(connector: str, tenant: int) -> Stored:
+        return Stored(f"flowmate.{connector}.t{tenant}", extra={MARK: {"connector": connector}})
+
+    def renew(conn_id: str, _: str | None) -> renewal.Fresh:
+        if conn_id.startswith("flowmate.dead."):
+            assert go.wait(60)
+        return renewal.Fresh(Stored(conn_id))
+
+    renewer = Renewer(renew)
+    for tenant in range(10 * MAX_RENEWING):
+        assert renewer.fresh(of("dead", tenant), 0).problem is not None
+    found = renewer.fresh(of("well", 1), 60)
+    go.set()
+    assert found.problem is None
 
 
 def test_an_error_of_a_renewal_is_no_error_of_who_asks() -> None:
