@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from flowmate_airflow.flows.schema import flow_schema
-from flowmate_airflow.net.prefix import put_back
+from flowmate_airflow.net.prefix import put_prefix_back
 from flowmate_airflow.plugin.lazy import Lazy
 from flowmate_airflow.webhooks.mount import Mounted
 
@@ -28,7 +28,7 @@ class _Prefixed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            put_back(scope, MOUNTED)
+            put_prefix_back(scope, MOUNTED)
         await self._app(scope, receive, send)
 
 

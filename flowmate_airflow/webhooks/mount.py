@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flowmate_airflow.net.prefix import put_back
+from flowmate_airflow.net.prefix import put_prefix_back
 from flowmate_airflow.webhooks.shortcut import take_shortcut
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Mounted:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] == "http":
-            put_back(scope, self._path)
+            put_prefix_back(scope, self._path)
         receiver = self._receiver or await self._made(scope.get("app"))
         if receiver is not None:
             await receiver(scope, receive, send)
