@@ -15,7 +15,7 @@ from flowmate_airflow.auth.forms import checked, filled
 from flowmate_airflow.auth.grants import MARK
 from flowmate_airflow.auth.linkkeeping import CREATED, LinkError, kept, let_go, noted, tell, told
 from flowmate_airflow.auth.names import DEFAULT_TENANT, check_tenant, link_conn_id
-from flowmate_airflow.auth.probing import Subject, probe
+from flowmate_airflow.auth.probing import BUSY, UNKNOWN, Subject, probe
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.values import CLIENT_ID, CLIENT_SECRET, Client, client_of, values_of
 from flowmate_airflow.catalog.auth import SessionAuth
@@ -155,7 +155,8 @@ def finish(
     row, relinked = kept(store, stored, Linked(tenant, connector, stored.conn_id, name))
     try:
         subject = Subject(manifest, method, method, stored, client_for(method, stored, connector), tenant)
-        row = noted(store, row, subject, probe(subject, component=component)) or row
+        found = probe(subject, component=component)
+        row = noted(store, row, subject, UNKNOWN if found is BUSY else found) or row
     except LoginError as error:
         links.note_check(store, tenant, connector, error.text)
     tell(CREATED, row, conn_id=row.conn_id, relinked=relinked, problem=row.problem)

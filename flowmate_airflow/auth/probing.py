@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,9 @@ class Probe:
 
 
 UNKNOWN = Probe(is_certain=False)
+BUSY = Probe("too many connectors are asked just now whether credentials work; try again", False, may_pass=True)
+MAX_AT_ONCE = 4
+"""Connectors that one process starts at once to check credentials: each takes a thread of a server which has few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,18 @@ def _verified(subject: Subject) -> Probe:
 
 
 def _checked(subject: Subject) -> Probe:
+    if not _starting.acquire(blocking=False):
+        return BUSY
+    try:
+        return _started(subject)
+    finally:
+        _starting.release()
+
+
+_starting = threading.BoundedSemaphore(MAX_AT_ONCE)
+
+
+def _started(subject: Subject) -> Probe:
     from flowmate_airflow.steps.asking import failure_of
 
     try:

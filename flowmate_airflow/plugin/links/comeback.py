@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-from fastapi import BackgroundTasks, Depends, Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from flowmate_airflow.auth import consents
 from flowmate_airflow.auth.errors import Denied, LoginError
-from flowmate_airflow.auth.linkchecks import after_link
+from flowmate_airflow.auth.following import follow
 from flowmate_airflow.auth.returns import ReturnError, checked_return, with_outcome
 from flowmate_airflow.plugin.links.browsers import forget_cookie
 from flowmate_airflow.plugin.links.consents import Returned, WayBack, complete, login_cookie, login_path, way_back
@@ -24,12 +24,10 @@ from flowmate_airflow.store.errors import StoreError
 _user: Any = Depends(maybe_user)
 
 
-def come_back(
-    request: Request, background: BackgroundTasks, connector: str, context: str, user: BaseUser | None = _user
-) -> Response:
+def come_back(request: Request, connector: str, context: str, user: BaseUser | None = _user) -> Response:
     """Finish a login that began here."""
     try:
-        response = _answer(request, background, connector, context, user)
+        response = _answer(request, connector, context, user)
     except PageError as error:
         response = refused(request, error)
     state = request.query_params.get(consents.STATE)
@@ -38,9 +36,7 @@ def come_back(
     return response
 
 
-def _answer(
-    request: Request, background: BackgroundTasks, connector: str, context: str, user: BaseUser | None
-) -> Response:
+def _answer(request: Request, connector: str, context: str, user: BaseUser | None) -> Response:
     way = way_back(request, connector, context, user)
     again = (way.again(), "Try again")
     try:
@@ -52,7 +48,7 @@ def _answer(
         return message(request, STATUS[error.kind], "This did not work", error.text, [again, *_onward(way, "failed")])
     except StoreError as error:
         return message(request, 503, "This could not be kept", str(error), [again])
-    background.add_task(after_link, catalog(), way.login.tenant, connector, is_checked=True)
+    follow(catalog(), way.login.tenant, connector)
     if found.less:
         return _with_less(request, way, found)
     return went_well(request, way.person, connector, is_form=False)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, BackgroundTasks, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from flowmate_airflow.auth import links
 from flowmate_airflow.auth.connections import read
 from flowmate_airflow.auth.consents import context_of, needs_consent
 from flowmate_airflow.auth.errors import LoginError
+from flowmate_airflow.auth.following import follow
 from flowmate_airflow.auth.forms import FormError, form_of, shown_before
-from flowmate_airflow.auth.linkchecks import after_link
 from flowmate_airflow.auth.returns import ReturnError, checked_return, with_outcome
 from flowmate_airflow.auth.unlinking import unlink
 from flowmate_airflow.catalog.authmethod import AuthMethod
@@ -74,14 +74,13 @@ def add_pages(router: APIRouter, base: str, home: str, who: Callable[..., Person
     @router.post(f"{base}/new/{{connector}}")
     def submit(
         request: Request,
-        background: BackgroundTasks,
         connector: str,
         person: Person = person_,
         fields: Fields = fields_,
     ) -> Response:
         check_form(request, fields, _who(person))
         manifest = _manifest(person, connector)
-        return _submitted(request, background, person, manifest, fields)
+        return _submitted(request, person, manifest, fields)
 
     @router.get(f"{base}/remove/{{connector}}")
     def ask(request: Request, connector: str, person: Person = person_) -> Response:
@@ -164,9 +163,7 @@ def went_well(request: Request, person: Person, connector: str, *, is_form: bool
     return RedirectResponse(f"{home}{'&' if '?' in home else '?'}done={connector}", 303)
 
 
-def _submitted(
-    request: Request, background: BackgroundTasks, person: Person, manifest: Manifest, fields: Fields
-) -> Response:
+def _submitted(request: Request, person: Person, manifest: Manifest, fields: Fields) -> Response:
     chosen = _method(manifest, fields.get("method") or None, person)
     if chosen is None:
         raise PageError(400, "No such method", "The form does not say which method it is for.")
@@ -182,7 +179,7 @@ def _submitted(
         return show_form(request, person, manifest, chosen, error=error.text, status=STATUS[error.kind], values=values)
     except StoreError as error:
         return show_form(request, person, manifest, chosen, error=str(error), status=503, values=values)
-    background.add_task(after_link, catalog(), person.tenant, manifest.name, is_checked=True)
+    follow(catalog(), person.tenant, manifest.name)
     return went_well(request, person, manifest.name, is_form=True)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, BackgroundTasks, Body, Depends, HTTPException, Response
+from fastapi import APIRouter, Body, Depends, HTTPException, Response
 
 from flowmate_airflow.auth import links, magic, tenants
-from flowmate_airflow.auth.linkchecks import after_link, check
+from flowmate_airflow.auth.following import follow
+from flowmate_airflow.auth.linkchecks import check
 from flowmate_airflow.auth.names import DEFAULT_TENANT
 from flowmate_airflow.auth.unlinking import unlink
 from flowmate_airflow.catalog.manifest import Manifest
@@ -77,12 +78,12 @@ def list_links(caller: Caller = _caller) -> list[LinkAnswer]:
     return [found for card in cards(open_store(), caller.tenant) if (found := link_of(card)) is not None]
 
 
-def add_link(body: LinkBody, background: BackgroundTasks, caller: Caller = _caller) -> LinkAnswer:
+def add_link(body: LinkBody, caller: Caller = _caller) -> LinkAnswer:
     """Link a connector by what a form says, or again. One that needs a consent takes a `login` instead."""
     name = links.manifest_in(catalog(), body.connector).name
     caller.check("POST" if linked.find(open_store(), caller.tenant, name) is None else "PUT", name)
     links.link(catalog(), caller.tenant, body.connector, body.method, body.fields, field_map=body.field_map)
-    background.add_task(after_link, catalog(), caller.tenant, body.connector, is_checked=True)
+    follow(catalog(), caller.tenant, body.connector)
     return _link(caller.tenant, body.connector)
 
 

@@ -13,7 +13,7 @@ import pytest
 from links_harness import World, world
 from nasty import Nasty, broken, busy, html, refused
 
-from flowmate_airflow.auth import connections, consents, linkchecks, linkkeeping, links, origins, unlinking
+from flowmate_airflow.auth import connections, consents, linkchecks, linkkeeping, links, origins, probing, unlinking
 from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.auth.forms import FormError
@@ -598,6 +598,26 @@ def test_linking_and_unlinking_at_once_leaves_all_or_nothing(there: World, nasty
         assert isinstance(linking, linked.Linked | LinkError), linking
         assert unlinked is None or isinstance(unlinked, unlinking.Unlinked), unlinked
         agrees(there)
+
+
+def test_no_more_connectors_are_started_at_once_than_a_server_can_bear(
+    there: World, nasty: Nasty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consent = {key: value for key, value in nasty.auth().items() if key != "verify"}
+    there.add_connector("shop", {"key": {"type": "api_key"}, "consent": consent})
+    there.add_application("shop", nasty)
+    full = threading.BoundedSemaphore(1)
+    assert full.acquire()
+    monkeypatch.setattr(probing, "_starting", full)
+    with pytest.raises(LinkError, match="too many connectors are asked just now") as caught:
+        link(there, key="right-key")
+    assert caught.value.kind == "transient"
+    assert there.raw().keys() == {"flowmate.shop"}
+    made = consented(there, nasty)  # a code is spent: it is kept, and nobody knows yet whether it works
+    assert (made.problem, made.checked_at) == (None, None)
+    assert linkchecks.check(there.catalog, "acme", "shop", store=there.store) is probing.BUSY
+    full.release()
+    assert link(there, key="right-key").checked_at is not None
 
 
 def test_a_link_made_while_its_connection_is_being_removed_gets_it_back(there: World, nasty: Nasty) -> None:

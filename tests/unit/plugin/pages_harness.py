@@ -185,8 +185,8 @@ def serving_pages(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]
         monkeypatch.setattr(pages, "_known", None)
         after: list[tuple[str, str]] = []
         for module in ("forms", "comeback", "tenantroutes"):
-            followed = f"flowmate_airflow.plugin.links.{module}.after_link"
-            monkeypatch.setattr(followed, lambda _, tenant, connector, **__: after.append((tenant, connector)))
+            followed = f"flowmate_airflow.plugin.links.{module}.follow"
+            monkeypatch.setattr(followed, lambda _, tenant, connector: after.append((tenant, connector)))
         monkeypatch.setenv("AIRFLOW__FLOWMATE__PUBLIC_URL", HOME)
         monkeypatch.setattr(links_app, "make_links", lambda: _links_for(setting("embedding_origins")))
         app = FastAPI(openapi_url=None)
