@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -127,7 +129,7 @@ def test_a_file_that_cannot_be_removed_is_tried_again(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(payloads, "SPILL_FROM", 1)
-    monkeypatch.setattr(purges, "GROUP", 2)
+    monkeypatch.setattr(purges, "_FILES", 2)
     given = [new(name) for name in "abcde"]
     numbers = [stored.id for stored in deliveries.insert(store, given, spill_to(str(tmp_path)))]
     finish(store)
@@ -142,6 +144,70 @@ def test_a_file_that_cannot_be_removed_is_tried_again(
     assert purged(store) == numbers[1:]
     assert purge(store, orders=-1) == 1
     assert purged(store) == numbers
+
+
+@pytest.fixture
+def spilled(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, Path]:
+    """Files of deliveries that are finished, by their ids."""
+    monkeypatch.setattr(payloads, "SPILL_FROM", 1)
+    deliveries.insert(store, [new(name) for name in "abc"], spill_to(str(tmp_path)))
+    finish(store)
+    return {each.id: Path(each.href or "") for each in deliveries.find(store, Wanted())}
+
+
+def test_files_are_removed_while_no_transaction_is_open(
+    store: Store, spilled: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, seen = [0], []
+    real = Store.write
+
+    @contextmanager
+    def write(self: Store) -> Iterator[Any]:
+        with real(self) as connection:
+            writing[0] += 1
+            try:
+                yield connection
+            finally:
+                writing[0] -= 1
+
+    def slowly(href: str) -> bool:
+        seen.append(writing[0])
+        return payloads.removed(href)
+
+    monkeypatch.setattr(Store, "write", write)
+    monkeypatch.setattr(purges, "removed", slowly)
+    assert purge(store, orders=-1) == 3
+    assert seen == [0, 0, 0]
+
+
+def test_what_is_being_removed_is_not_received_again(
+    store: Store, spilled: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[int] = []
+
+    def meanwhile(href: str) -> bool:
+        moved.append(deliveries.replay(store, Wanted(ids=list(spilled))))
+        return payloads.removed(href)
+
+    monkeypatch.setattr(purges, "removed", meanwhile)
+    assert purge(store, orders=-1) == 3
+    assert moved == [0, 0, 0]
+    assert purged(store) == list(spilled)
+
+
+def test_files_of_a_purge_that_was_killed_go_before_their_rows(
+    store: Store, spilled: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.write() as connection:  # as it leaves them
+        connection.execute(store.tables.deliveries.update().values(payload=None))
+    make_older(store, 31, "received_at")
+    with monkeypatch.context() as patched:
+        patched.setattr(purges, "removed", lambda href: False)
+        assert purge(store, orders=-1) == 0
+    assert len(list(deliveries.find(store, Wanted()))) == 3
+    assert purge(store, orders=-1) == 6
+    assert [path for path in spilled.values() if path.exists()] == []
+    assert list(deliveries.find(store, Wanted())) == []
 
 
 def test_many_are_purged(store: Store) -> None:
