@@ -15,7 +15,7 @@ from flowmate_airflow.auth.forms import checked, filled
 from flowmate_airflow.auth.grants import MARK
 from flowmate_airflow.auth.linkkeeping import CREATED, LinkError, kept, let_go, noted, tell, told
 from flowmate_airflow.auth.names import DEFAULT_TENANT, check_tenant, link_conn_id
-from flowmate_airflow.auth.probing import BUSY, UNKNOWN, Subject, probe
+from flowmate_airflow.auth.probing import BUSY, BUSY_SECONDS, UNKNOWN, Subject, probe
 from flowmate_airflow.auth.tokens import Login
 from flowmate_airflow.auth.values import CLIENT_ID, CLIENT_SECRET, Client, client_of, values_of
 from flowmate_airflow.catalog.auth import SessionAuth
@@ -121,7 +121,8 @@ def link(
     subject = Subject(manifest, method, method, stored, client, tenant)
     found = probe(subject, component=component)
     if found.problem is not None:
-        raise LinkError(found.problem, "transient" if found.may_pass else "refused")
+        wait = BUSY_SECONDS if found is BUSY else None
+        raise LinkError(found.problem, "transient" if found.may_pass else "refused", wait)
     subject = replace(subject, stored=told(stored, found))
     row, relinked = kept(store, subject.stored, Linked(tenant, connector, stored.conn_id, name, field_map=chosen))
     row = noted(store, row, subject, replace(found, parts={})) or row

@@ -51,6 +51,8 @@ class Probe:
 
 
 UNKNOWN = Probe(is_certain=False)
+BUSY_SECONDS = 10.0
+"""In how many seconds to ask again who was told :data:`BUSY`."""
 BUSY = Probe("too many connectors are asked just now whether credentials work; try again", False, may_pass=True)
 MAX_AT_ONCE = 4
 """Connectors that one process starts at once to check credentials: each takes a thread of a server which has few."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from nasty import Nasty
 from pages_harness import HOME, TENANT, Site, consented, onward, path_of
 
-from flowmate_airflow.auth import embedding, links
+from flowmate_airflow.auth import connections, embedding, links, probing
 from flowmate_airflow.plugin.links import jobs, pages
 from flowmate_airflow.protocols.streams import Stream
 from flowmate_airflow.steps.catalogs import catalog_digest, streams_to_json
@@ -89,6 +90,25 @@ def test_an_application_shows_links_and_unlinks(
     assert checked["link"]["status"] == "needs_attention"
     assert embedded("DELETE", "/links/shop").json() == {"revoked": None, "problem": None}
     assert embedded("DELETE", "/links/shop").status_code == 404
+
+
+def test_who_links_while_too_many_connectors_are_started_is_told_when_to_try_again(
+    site: Site, embedded: Callable[..., httpx.Response], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add_connector("desk", {"key": {"type": "api_key"}})
+    full = threading.BoundedSemaphore(1)
+    assert full.acquire()
+    monkeypatch.setattr(probing, "_starting", full)
+    body = {"connector": "desk", "method": "key", "fields": {"key": "right-key"}}
+    refused = embedded("POST", "/links", body)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "11")
+    assert "too many connectors are asked just now" in refused.json()["error"]
+    assert connections.read(f"flowmate.desk.{TENANT}") is None
+    assert (embedded("GET", "/links").json(), site.after) == ([], [])
+    assert embedded("POST", "/links/desk/check").status_code == 404
+    full.release()
+    assert embedded("POST", "/links", body).status_code == 201
+    assert site.after == [(TENANT, "desk")]
 
 
 def test_a_consent_begins_at_an_address_that_is_good_once(
