@@ -29,6 +29,11 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     **{"max_body": (int,), "rate": (int,), "keep": (int,), "encrypt": (bool,)},
     **{"reply": (*_NUMBER, NoneType), "debounce": _NUMBER, "tenants": (bool,), "connector": (str, NoneType)},
 }
+_BOUNDS = {
+    **{"max_body": (1, 64 * 1024 * 1024), "rate": (1, 10_000_000), "keep": (0, 3650 * DAY)},
+    **{"debounce": (0, 60 * 60), "reply": (0, 5 * 60)},
+}
+"""Between what values lie: as flows may say them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,10 @@ class Endpoint:
             value = getattr(self, name)
             if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
                 raise ValueError(f"`{name}` of the endpoint {self.name} is {shown(value)}, which it cannot be")
-        for name in ("max_body", "rate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` of the endpoint {self.name} must be 1 or more")
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:  # nor what is no number
+                raise ValueError(
+                    f"`{name}` of the endpoint {self.name} is {shown(value)}; it must be from {least:,} to {most:,}"
+                )
         return self

@@ -144,11 +144,12 @@ class Receiver:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         self.start()
+        address = self._address(scope)
         if self._requests >= self._bounds.requests_at_once:
             return later(1, closes=True)
         self._requests += 1
         try:
-            return await self._received(scope, receive)
+            return await self._received(address, scope, receive)
         except Refused as refused:
             return refused.answer
         except BodyError as error:
@@ -165,9 +166,8 @@ class Receiver:
         finally:
             self._requests -= 1
 
-    async def _received(self, scope: Scope, receive: Receive) -> Answer:
+    async def _received(self, address: _Address, scope: Scope, receive: Receive) -> Answer:
         began = time.monotonic()
-        address = self._address(scope)
         method = scope["method"]
         if method not in METHODS:
             return answer(405, headers=(_ALLOWED, ("connection", "close")))

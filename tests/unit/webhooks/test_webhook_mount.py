@@ -32,8 +32,11 @@ class Seen:
     def __init__(self) -> None:
         self.paths: list[str] = []
 
-    def airflows(self) -> type:
-        """Return it as one of Airflow's own."""
+    def airflows(self, *, after: bool = False) -> type:
+        """Return it as one of Airflow's own.
+
+        :param after: it notes the path, with the query, that a request has when it was answered
+        """
         paths = self.paths
 
         class Middleware:
@@ -41,9 +44,12 @@ class Seen:
                 self.app = app
 
             async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-                if scope["type"] == "http":
+                is_request = scope["type"] == "http"
+                if is_request and not after:
                     paths.append(scope["path"])
                 await self.app(scope, receive, send)
+                if is_request and after:
+                    paths.append(f"{scope['path']}?{scope['query_string'].decode()}")
 
         Middleware.__module__ = "airflow.api_fastapi.common.http_access_log"
         return Middleware
@@ -111,8 +117,10 @@ def test_a_receiver_that_cannot_be_made_stops_nothing_else(tmp_path: Path, caplo
             raise RuntimeError("it is not installed")
         return makers[0]()
 
-    with TestClient(host(make)) as client:
-        assert post(client) == 503
+    seen = Seen()
+    with TestClient(host(make, (seen.airflows(after=True), {}))) as client:
+        assert post(client, f"{MOUNT}/orders/canary?token=canary") == 503
+        assert seen.paths == [f"{MOUNT}/***?"]
         assert client.get("/flowmate/schema/flow.json").status_code == 200
         assert post(client) == 202
     assert "webhooks cannot be received: RuntimeError" in caplog.text

@@ -127,3 +127,16 @@ def test_an_endpoint_goes_through_json() -> None:
 )
 def test_what_is_blank_is_no_secret(login: str | None, password: str | None, extra: Any, secrets: Any) -> None:
     assert secrets_in(login, password, extra) == secrets
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("keep", -1), ("keep", 10**30), ("reply", float("nan")), ("reply", 301), ("debounce", float("inf"))],
+        *[("debounce", -0.5), ("rate", 0), ("rate", 10**400), ("max_body", 0), ("max_body", 2**40)],
+    ],
+)
+def test_an_endpoint_by_hand_has_the_bounds_of_flows(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` of the endpoint orders is .*; it must be from [01] to ") as caught:
+        Endpoint("orders", **{name: value}).checked()
+    assert len(str(caught.value)) < 300
