@@ -20,16 +20,16 @@ _PORTS = {"https": 443, "http": 80}
 def address_of(method: AuthMethod, template: str, values: Mapping[str, str]) -> str:
     """Return an address of a method with its values.
 
-    Where values say whose host it is, that is one of the manifest's `hosts`, if it lists any: an application's
-    secret goes to no host that a tenant has chosen.
+    Where values say whose host it is, that is one of the manifest's `hosts`, if it lists any. These may have values,
+    too: that no application's secret goes where a tenant has chosen is for :func:`.values.client_of` to see to.
 
     :raises LoginError: a value is missing, or leads where it must not
     """
     address = filled_address(template, values, private=method.private)
     if method.hosts and is_chosen_host(template) and not _is_listed(method, address, values):
         raise LoginError(
-            f"`{names_in_host(template)[0]}` leads to {clean(urlsplit(address).netloc, 100)}, which is not among the "
-            "`hosts` of the manifest"
+            f"{' with '.join(f'`{name}`' for name in names_in_host(template))} leads to "
+            f"{clean(urlsplit(address).netloc, 100)}, which is not among the `hosts` of the manifest"
         )
     return address
 

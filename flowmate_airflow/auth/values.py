@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from flowmate_airflow.auth.credentials import Account
 from flowmate_airflow.auth.errors import LoginError
 from flowmate_airflow.catalog.authmethod import AuthMethod
 from flowmate_airflow.catalog.oauth import OAuth1, OAuth2
-from flowmate_airflow.catalog.placeholders import ends_open, is_chosen_host, names_in_host
+from flowmate_airflow.catalog.placeholders import ends_open, is_chosen_host, names_in, names_in_host
 
 CLIENT_ID = "client_id"
 CLIENT_SECRET = "client_secret"  # noqa: S105
@@ -80,14 +80,37 @@ def values_of(method: AuthMethod, account: Account, client: Client | None) -> Ma
 
 def _chosen_host(method: AuthMethod) -> str | None:
     """Return the field of a form that says where a client's secret goes; None where the manifest has a say."""
-    if not isinstance(method, OAuth2) or method.private:
+    if method.private or (method.hosts and all(_is_say(method, pattern) for pattern in method.hosts)):
         return None
-    # A host that is listed as what the form says is no say of the manifest's.
-    if method.hosts and not any(map(ends_open, method.hosts)):
-        return None
-    addresses = (method.token_url, method.refresh_url, method.revoke_url)
-    chosen = (address for address in addresses if address is not None and is_chosen_host(address))
-    return next((name for address in chosen for name in names_in_host(address) if name in method.asked), None)
+    chosen = (address for address in _addresses_with_secret(method) if is_chosen_host(address))
+    names = (name for address in chosen for name in names_in_host(address))
+    return next((name for name in names if _is_filled_in(method, name)), None)
+
+
+def _is_say(method: AuthMethod, pattern: str) -> bool:
+    """Whether one of the `hosts` is the author's or the provider's: one listed as what a form says is met always."""
+    names = list(names_in(pattern))
+    return not ends_open(pattern) or (bool(names) and not any(_is_filled_in(method, name) for name in names))
+
+
+def _addresses_with_secret(method: AuthMethod) -> Iterator[str]:
+    """Yield where an application's secret itself is sent. Of OAuth 1, PLAINTEXT alone has it (RFC 5849, 3.4.4)."""
+    found: tuple[str | None, ...] = ()
+    if isinstance(method, OAuth2):
+        found = (method.token_url, method.refresh_url, method.revoke_url)
+    elif isinstance(method, OAuth1) and method.signature == "PLAINTEXT":
+        found = (method.request_url, method.access_url, method.verify.url if method.verify else None)
+    yield from (address for address in found if address is not None)
+
+
+def _is_filled_in(method: AuthMethod, name: str) -> bool:
+    """Whether `{name}` is what a form asks for, or what the way back tells, with which anybody can send a person."""
+    part = {**method.parts, **method.login_parts}.get(name)
+    if part is None:
+        return False
+    said = {*method.asked.values(), *(method.redirect_metadata.values() if isinstance(method, OAuth2) else ())}
+    # A form that asks for the whole of something asks for what is in it, too.
+    return part in said or ("extra" in said and part.startswith("extra.")) or ("url" in said and part == "host")
 
 
 def _certificate(account: Account) -> tuple[str | None, str | None]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from flowmate_airflow.catalog.auth import ApiKeyAuth, SessionAuth
 from flowmate_airflow.catalog.authmethod import AuthMethod, Request
 from flowmate_airflow.catalog.oauth import OAuth1, OAuth2
-from flowmate_airflow.catalog.placeholders import NAME, names_in_host, texts_in
+from flowmate_airflow.catalog.placeholders import NAME, ends_open, names_in, names_in_host, texts_in
 from flowmate_airflow.flows.errors import did_you_mean, shown
 
 Path = tuple[str | int, ...]
@@ -40,6 +40,9 @@ def flaws(method: AuthMethod) -> Iterator[Flaw]:
         yield from _unknown(path, value, known)
     for path, address in _addresses(method):
         yield from _address_flaws(method, path, address)
+    for number, pattern in enumerate(method.hosts):
+        if ends_open(pattern):
+            yield from _forged(method, ("hosts", number), names_in(pattern))
     yield from _secrets_in_browser(method)
     yield from _unfit(method)
 
@@ -113,8 +116,13 @@ def _address_flaws(method: AuthMethod, path: Path, address: str) -> Iterator[Fla
     host = re.split(r"[/?#\\]", address.partition("://")[2], maxsplit=1)[0]
     if "@" in host:
         yield Flaw(path, f"{shown(address)} has a user in it", "credentials have their own places")
+    yield from _forged(method, path, names_in_host(address))
+
+
+def _forged(method: AuthMethod, path: Path, names: Iterable[str]) -> Iterator[Flaw]:
+    """Yield what the way back tells, of the names that say which host it is."""
     told = set(method.redirect_metadata.values()) if isinstance(method, OAuth2) else set()
-    for name in names_in_host(address):
+    for name in names:
         # Whoever sends a person back chooses it: the client's secret would go wherever they like.
         if method.parts.get(name) in told:
             yield Flaw(path, f"`{{{name}}}` says which host it is, and anybody can send a person back with any")

@@ -11,6 +11,10 @@ WRITTEN = re.compile(r"(?P<scheme>https?://)(?P<host>[^/?#\\]*)(?P<rest>.*)", re
 """An address that says which host it is."""
 BEGUN = re.compile(rf"{NAME.pattern}(?P<rest>([/?#].*)?)", re.DOTALL)
 """An address that begins with a value, which says it."""
+_PORT = re.compile(r":[^:\]]*\Z")
+_ANYTHING = re.compile(rf"{NAME.pattern}|^\*")
+_DOMAIN = re.compile(r"[\w-]*(\.[\w-]+)+\.[^\W\d_][\w-]*")
+"""What ends a host's name in a domain: two labels, of which the last is no number, as in an address."""
 
 
 def names_in(value: Any) -> Iterator[str]:
@@ -35,15 +39,15 @@ def is_chosen_host(template: str) -> bool:
 
 
 def ends_open(host: str) -> bool:
-    """Whether what follows the last value of a host is less than a domain, as `.example.com` is one.
+    """Whether what follows the last value of a host, or a wildcard, is less than a domain, as `.example.com` is one.
 
-    That `.co.uk` is none either is for the manifest's author to know.
+    That a public suffix of two labels, `.co.uk`, is none either is for the manifest's author to know.
+
+    :param host: of an address, or one of a manifest's `hosts`
     """
-    values = list(NAME.finditer(host))
-    if not values:
-        return False
-    end = re.sub(r":[0-9]*$", "", host[values[-1].end() :])
-    return re.fullmatch(r"[A-Za-z0-9-]*(\.[A-Za-z0-9-]+){2,}", end) is None
+    name = _PORT.sub("", host)  # with a value in it, too: a port is one of the same host
+    values = list(_ANYTHING.finditer(name))
+    return bool(values) and _DOMAIN.fullmatch(name, values[-1].end()) is None
 
 
 def texts_in(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:

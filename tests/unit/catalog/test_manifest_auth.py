@@ -136,6 +136,13 @@ def read(tmp_path: Path, method: str) -> Manifest:
             "{server}/t",
             "",
         ),
+        (
+            f"{OAUTH2}required: {{realm: extra.realm}}\nredirect_metadata: {{realmId: extra.realm}}\n"
+            "hosts: ['{realm}.example.com', 'api.{realm}']\n",
+            "`{realm}` says which host it is",
+            "api.{realm}",
+            "",
+        ),
         ("type: bearer\nverify: {url: http://a.example.com}\n", "is without TLS", "http://", "private: true"),
         ("type: bearer\nverify: {url: https://u:p@a.example.com}\n", "has a user in it", "https://u", ""),
         (f"{OAUTH2}require_issuer: true\n", "there is no `issuer` to compare with", "true", "add `issuer:`"),
