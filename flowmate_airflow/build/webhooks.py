@@ -15,6 +15,9 @@ from flowmate_airflow.operators.reply import REPLY, ReplyOperator
 from flowmate_airflow.sensors.webhook import WebhookSensor
 from flowmate_airflow.triggers.webhook import webhook_asset
 
+LEAST_RETRIES = 3
+DELAY = timedelta(seconds=10)
+
 
 def schedule_of(graph: FlowGraph) -> str | timedelta | list[Asset] | None:
     """Return what starts a flow: time, or the events of its webhook."""
@@ -51,6 +54,9 @@ def wait_task(step: WaitStep, node: Node, common: dict[str, Any]) -> BaseOperato
         raise TypeError(f"`{node.id}` has no endpoint")  # the graph has seen to that
     # It would count the time until the event comes.
     options = {name: value for name, value in common.items() if name != "execution_timeout"}
+    # Airflow may let it fail for nothing when it is woken soon after it was deferred, see `triggers.looking.rest`.
+    # Another try costs nothing: it has the same events, and one that nobody has called in time is not tried again.
+    options |= {"retries": max(LEAST_RETRIES, options["retries"]), "retry_delay": min(DELAY, options["retry_delay"])}
     return WebhookSensor(webhook=node.endpoint, match=step.wait.match, timeout=step.wait.timeout, **options)
 
 

@@ -126,6 +126,15 @@ def test_with_tenants_the_asset_starts_the_dag_that_starts_their_runs():
         assert DagSerialization.to_dict(each) == DagSerialization.to_dict(each)
 
 
+def test_a_step_that_waits_is_tried_again_whatever_the_flow_says():
+    """Airflow may let a task fail that is woken soon after it was deferred."""
+    none = dag_of(WAIT.replace("timeout: 1h", "retries: 0, retry_delay: 1m")).get_task("paid")
+    more = dag_of(WAIT.replace("timeout: 1h", "retries: 5, retry_delay: 2s")).get_task("paid")
+    assert (none.retries, none.retry_delay) == (3, timedelta(seconds=10))
+    assert (more.retries, more.retry_delay) == (5, timedelta(seconds=2))
+    assert dag_of(WAIT.replace("timeout: 1h", "retries: 0")).get_task("read").retries == 0
+
+
 def test_with_tenants_a_step_that_waits_has_an_endpoint_for_each():
     task = build_dag(graph_of(WAIT.replace("defaults:", "tenants: linked\ndefaults:"), _LinkedCatalog())).get_task(
         "paid"
