@@ -34,6 +34,9 @@ def oih_images(engine: None) -> None:
             pytest.fail(str(missing))
         pytest.skip(str(missing))
     build_python_images()
+    from world_images import build_images
+
+    build_images(["airbyte"])  # all tests begin at once, the one with an Airbyte source among them
 
 
 @pytest.fixture(scope="session")

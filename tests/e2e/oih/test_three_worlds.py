@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
 from oih_stage import Stage, at_once
-from world_images import build_images
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _airbyte(engine: None) -> None:
-    build_images(["airbyte"])
 
 
 @at_once
