@@ -11,11 +11,12 @@ import logging
 import re
 import time
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowmate_airflow.auth.names import TENANT
 from flowmate_airflow.webhooks.answers import (
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from flowmate_airflow.webhooks.inbox import Inbox
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS")
 _ALLOWED = ("allow", ", ".join(METHODS))
@@ -235,7 +237,8 @@ class Receiver:
         if request.method == "OPTIONS":
             return answer(204, headers=(_ALLOWED,))
         if target is None:
-            await self._spend(request)
+            # Whoever asks shall not learn by the time which endpoints there are.
+            await self._worked_out(len(request.body), dummy_work, request)
             raise Rejected("there is no such endpoint, or its token is not right")
         is_question = request.method == "HEAD"
         proven = replace(request, method=known.scheme.methods[0]) if is_question else request
@@ -246,12 +249,14 @@ class Receiver:
             return later(wait, 429)
         return target.ack if is_question else await self._taken(target, request, verified)
 
-    async def _spend(self, request: HookRequest) -> None:
-        """Take the time that a check takes: who asks shall not learn which endpoints there are."""
-        if len(request.body) <= _AT_ONCE:
-            dummy_work(request)
-        else:
-            await asyncio.get_running_loop().run_in_executor(self._pool, dummy_work, request)
+    async def _worked_out(self, size: int, work: Callable[..., T], *values: Any) -> T:
+        """Return what comes of some work, done in a thread where there is much to read.
+
+        :param size: bytes of what is read
+        """
+        if size <= _AT_ONCE:
+            return work(*values)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *values)
 
     async def _checked(self, target: Target, check: Any, request: HookRequest, secrets: tuple[str, ...]) -> Any:
         """Return what a check says, in a thread where it may wait for the network or has much to read."""
@@ -279,10 +284,7 @@ class Receiver:
         query = request.url.partition("?")[2]
         moment = datetime.now(timezone.utc)
         arrival = Arrival(target, verified, request.method, query, request.headers, request.body, moment)
-        if len(request.body) <= _AT_ONCE:
-            deliveries = deliveries_of(arrival)
-        else:
-            deliveries = await asyncio.get_running_loop().run_in_executor(self._pool, deliveries_of, arrival)
+        deliveries = await self._worked_out(len(request.body), deliveries_of, arrival)
         if not deliveries:  # an empty batch
             return target.ack
         try:
