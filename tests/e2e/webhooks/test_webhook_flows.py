@@ -173,12 +173,18 @@ steps:
 """
 
 
-def test_a_step_waits_for_the_call_that_belongs_to_its_message(airflow: Client, flow):
-    flow.add("payments", PAYMENTS)
-    sender = GithubSender(hook_url(airflow, "payments~paid"))
+def waiting(airflow: Client, flow, name: str) -> tuple[GithubSender, str]:
+    """Start a flow whose step `paid` waits for calls; return who calls it, and the run, once it waits."""
+    flow.add(name, PAYMENTS)
+    sender = GithubSender(hook_url(airflow, f"{name}~paid"))
     wait_for_endpoint(sender.url)
-    run = airflow.trigger("payments")
-    airflow.wait_for_task("payments", run, "paid", {"deferred"})
+    run = airflow.trigger(name)
+    airflow.wait_for_task(name, run, "paid", {"deferred"})
+    return sender, run
+
+
+def test_a_step_waits_for_the_call_that_belongs_to_its_message(airflow: Client, flow):
+    sender, run = waiting(airflow, flow, "payments")
     sender.send({"number": 7, "status": "nobody waits for it"})
     sender.send({"number": 1, "status": "late"})
     sender.send({"number": 0, "status": "early"})
@@ -189,11 +195,7 @@ def test_a_step_waits_for_the_call_that_belongs_to_its_message(airflow: Client, 
 
 
 def test_what_a_waiting_run_that_is_ended_has_taken_goes_to_another(airflow: Client, flow):
-    flow.add("refunds", PAYMENTS)
-    sender = GithubSender(hook_url(airflow, "refunds~paid"))
-    wait_for_endpoint(sender.url)
-    first = airflow.trigger("refunds")
-    airflow.wait_for_task("refunds", first, "paid", {"deferred"})
+    sender, first = waiting(airflow, flow, "refunds")
     sender.send({"number": 0, "status": "early"})
 
     def has_taken() -> bool | None:
